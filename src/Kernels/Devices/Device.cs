@@ -1,0 +1,35 @@
+namespace CudaKernels.Kernels.Devices;
+
+/// <summary>
+/// Where kernels run and tensors live. <see cref="Run"/> is the one door: it validates, hands the kernel to its path and
+/// lets the profiler see it. A device runs one kernel at a time; callers on several threads take turns.
+/// </summary>
+internal abstract class Device : IDisposable
+{
+    public abstract string Name { get; }
+
+    public abstract MemoryPool Pool { get; }
+
+    public Profiler? Profiler { get; set; }
+
+    public abstract void Run<TKernel>(in TKernel kernel) where TKernel : struct, IKernel;
+
+    /// <summary>A block from the pool, its contents undefined.</summary>
+    public TensorView Rent(Shape shape, DType type, string owner) =>
+        new(Pool.Rent(Math.Max(1, shape.Length) * type.Size(), owner), 0, shape, type);
+
+    public void Return(TensorView view) => Pool.Return(view.Buffer);
+
+    public abstract void Fill(TensorView view, float value);
+
+    public abstract void Copy(TensorView from, TensorView to);
+
+    public abstract void Upload<T>(ReadOnlySpan<T> from, TensorView to) where T : unmanaged;
+
+    public abstract void Download<T>(TensorView from, Span<T> to) where T : unmanaged;
+
+    /// <summary>Returns once everything handed to <see cref="Run"/> has finished.</summary>
+    public abstract void Synchronize();
+
+    public abstract void Dispose();
+}

@@ -1,0 +1,107 @@
+namespace CudaKernels.Kernels.Devices;
+
+/// <summary>
+/// Size classes over a raw allocator: four per power of two, 64-byte steps at the small end, so at most a quarter is wasted.
+/// A returned block serves the next request of its class. Not thread-safe by itself: the device's lock guards it.
+/// </summary>
+internal abstract class MemoryPool(Device device) : IDisposable
+{
+    private readonly Dictionary<long, Stack<DeviceBuffer>> free = [];
+    private readonly HashSet<DeviceBuffer> live = [];
+    private readonly Lock gate = new();
+
+    public long LiveBytes { get; private set; }
+
+    public long CachedBytes { get; private set; }
+
+    /// <summary>Highest value <see cref="LiveBytes"/> has had since the last <see cref="ResetPeak"/>.</summary>
+    public long PeakBytes { get; private set; }
+
+    public long Requests { get; private set; }
+
+    public void ResetPeak() => PeakBytes = LiveBytes;
+
+    public DeviceBuffer Rent(long bytes, string owner)
+    {
+        long size = SizeClass(bytes);
+        lock (gate)
+        {
+            Requests++;
+            if (!(free.TryGetValue(size, out var stack) && stack.TryPop(out var block)))
+                block = Create(size, owner);
+            else
+                CachedBytes -= size;
+            block.Owner = owner;
+            live.Add(block);
+            LiveBytes += size;
+            PeakBytes = Math.Max(PeakBytes, LiveBytes);
+            return block;
+        }
+    }
+
+    public void Return(DeviceBuffer block)
+    {
+        lock (gate)
+        {
+            if (!live.Remove(block))
+                throw new KernelException($"MemoryPool: a block of {block.Bytes} bytes was returned twice");
+            block.Owner = null;
+            if (!free.TryGetValue(block.Bytes, out var stack))
+                free[block.Bytes] = stack = new Stack<DeviceBuffer>();
+            stack.Push(block);
+            LiveBytes -= block.Bytes;
+            CachedBytes += block.Bytes;
+        }
+    }
+
+    /// <summary>Gives every free block back to the system.</summary>
+    public void Trim()
+    {
+        lock (gate)
+        {
+            foreach (var stack in free.Values)
+                while (stack.TryPop(out var block))
+                    Free(block.Address);
+            CachedBytes = 0;
+        }
+    }
+
+    public void Dispose()
+    {
+        Trim();
+        foreach (var block in live)
+            Free(block.Address);
+        live.Clear();
+        LiveBytes = 0;
+    }
+
+    /// <summary>Address of a new block, aligned to 64 bytes or more; zero when the device has no room.</summary>
+    protected abstract nint Allocate(long bytes);
+
+    protected abstract void Free(nint address);
+
+    internal static long SizeClass(long bytes)
+    {
+        if (bytes <= 256)
+            return Math.Max(64, (bytes + 63) / 64 * 64);
+        long step = 1L << (63 - System.Numerics.BitOperations.LeadingZeroCount((ulong)(bytes - 1)) - 2);
+        return (bytes + step - 1) / step * step;
+    }
+
+    private DeviceBuffer Create(long size, string owner)
+    {
+        nint address = Allocate(size);
+        if (address == 0)
+        {
+            Trim();
+            address = Allocate(size);
+        }
+        if (address == 0)
+            throw new KernelException($"{owner}: {device.Name} has no {size >> 20} MiB left. Largest owners: {Owners()}. Use a smaller batch or image size");
+        return new DeviceBuffer(device, address, size);
+    }
+
+    private string Owners() => string.Join(", ", live.GroupBy(b => b.Owner ?? "?")
+        .Select(g => (Name: g.Key, Bytes: g.Sum(b => b.Bytes))).OrderByDescending(g => g.Bytes).Take(5)
+        .Select(g => $"{g.Name} {g.Bytes >> 20} MiB"));
+}

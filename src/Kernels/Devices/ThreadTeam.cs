@@ -1,0 +1,139 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
+
+namespace CudaKernels.Kernels.Devices;
+
+/// <summary>Work over a range of independent tasks. Holds pointers and numbers only, so a call allocates nothing.</summary>
+internal interface IRangeBody
+{
+    /// <summary>Does tasks [start, end); <paramref name="worker"/> in [0, threads) names scratch space of its own.</summary>
+    void Invoke(int start, int end, int worker);
+}
+
+/// <summary>
+/// A fixed team of threads with static partitioning: worker w of T does tasks [w·n/T, (w+1)·n/T). A body must give the same
+/// result however its range is cut; then results do not depend on the number of threads.
+/// </summary>
+internal sealed unsafe class ThreadTeam : IDisposable
+{
+    private const int SpinsBeforeSleep = 2000;
+
+    private readonly Thread[] workers;
+    private readonly Lock callGate = new();
+    private readonly object sleepGate = new();
+    private delegate*<void*, int, int, int, void> job;
+    private void* body;
+    private int tasks;
+    private int sleeping;
+    private volatile int generation;
+    private volatile int pending;
+    private volatile bool stopping;
+    private ExceptionDispatchInfo? failure;
+
+    public ThreadTeam(int threads)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
+        Threads = threads;
+        workers = new Thread[threads - 1];
+        for (int i = 0; i < workers.Length; i++)
+        {
+            int id = i + 1;
+            workers[i] = new Thread(() => Work(id)) { IsBackground = true, Name = $"kernel worker {id}" };
+            workers[i].Start();
+        }
+    }
+
+    public int Threads { get; }
+
+    /// <summary>Runs the body over [0, count); fewer than <paramref name="grain"/> tasks a thread are not worth waking one.</summary>
+    public void For<TBody>(int count, TBody work, int grain = 1) where TBody : unmanaged, IRangeBody
+    {
+        if (count <= 0)
+            return;
+        if (Threads == 1 || count < 2 * grain)
+        {
+            work.Invoke(0, count, 0);
+            return;
+        }
+        lock (callGate)
+        {
+            body = &work;
+            job = &Invoke<TBody>;
+            tasks = count;
+            pending = Threads - 1;
+            lock (sleepGate)
+            {
+                generation++;
+                if (sleeping > 0)
+                    Monitor.PulseAll(sleepGate);
+            }
+            Share(0);
+            var spin = new SpinWait();
+            while (pending > 0)
+                spin.SpinOnce(sleep1Threshold: -1);
+            var failed = failure;
+            failure = null;
+            failed?.Throw();
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (sleepGate)
+        {
+            stopping = true;
+            generation++;
+            Monitor.PulseAll(sleepGate);
+        }
+        foreach (var worker in workers)
+            worker.Join();
+    }
+
+    private static void Invoke<TBody>(void* body, int start, int end, int worker) where TBody : unmanaged, IRangeBody =>
+        Unsafe.AsRef<TBody>(body).Invoke(start, end, worker);
+
+    private void Work(int id)
+    {
+        int seen = 0;
+        while (true)
+        {
+            Await(seen);
+            if (stopping)
+                return;
+            seen = generation;
+            Share(id);
+            Interlocked.Decrement(ref pending);
+        }
+    }
+
+    private void Await(int seen)
+    {
+        for (int i = 0; i < SpinsBeforeSleep; i++)
+        {
+            if (generation != seen)
+                return;
+            Thread.SpinWait(20);
+        }
+        lock (sleepGate)
+        {
+            sleeping++;
+            while (generation == seen)
+                Monitor.Wait(sleepGate);
+            sleeping--;
+        }
+    }
+
+    private void Share(int id)
+    {
+        try
+        {
+            int start = (int)((long)tasks * id / Threads), end = (int)((long)tasks * (id + 1) / Threads);
+            if (start < end)
+                job(body, start, end, id);
+        }
+        catch (Exception e)
+        {
+            Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
+        }
+    }
+}
