@@ -1,0 +1,65 @@
+using CudaKernels.Kernels;
+
+namespace CudaKernels.Layers;
+
+/// <summary>Where a gradient goes and whether it is the first to arrive: the first writer overwrites, so nothing is zero-filled.</summary>
+internal readonly record struct GradientTarget(TensorView View, bool Accumulate);
+
+/// <summary>Hands out gradient memory to nodes during the backward pass.</summary>
+internal sealed class GradientSink(StepScope scope)
+{
+    private TensorView current;
+
+    /// <summary>True once <see cref="Give"/> has passed on the gradient of the node at work.</summary>
+    internal bool Given { get; private set; }
+
+    public Kernels.Devices.Device Device => scope.Device;
+
+    /// <summary>False for inputs nobody needs a gradient of; their computation can be left out.</summary>
+    public bool Wants(Tensor input) => input.RequiresGradient;
+
+    public GradientTarget For(Tensor input)
+    {
+        if (!input.RequiresGradient)
+            throw new TensorException($"GradientSink: {input} takes no gradient; ask Wants first");
+        bool first = input.Gradient.IsNone;
+        if (first)
+            input.Gradient = scope.Device.Rent(input.Shape, DType.F32, "gradient of " + input.MadeBy);
+        return new(input.Gradient, !first);
+    }
+
+    public GradientTarget For(Parameter parameter)
+    {
+        bool first = !parameter.GradientWritten;
+        parameter.GradientWritten = true;
+        return new(parameter.Gradient, !first);
+    }
+
+    /// <summary>
+    /// Passes the node's own gradient on to an input unchanged. The first input that has none yet takes the memory over;
+    /// others add it to theirs. The node must not touch the gradient afterwards except through further calls of this.
+    /// </summary>
+    public void Give(Tensor input)
+    {
+        if (!input.RequiresGradient)
+            return;
+        if (input.Gradient.IsNone && !Given && current.Shape == input.Shape)
+        {
+            input.Gradient = current;
+            Given = true;
+            return;
+        }
+        var target = For(input);
+        var source = current.Reshape(input.Shape);
+        if (target.Accumulate)
+            scope.Device.Run(new AddInto(source, target.View));
+        else
+            scope.Device.Copy(source, target.View);
+    }
+
+    internal void Begin(TensorView gradient)
+    {
+        current = gradient;
+        Given = false;
+    }
+}

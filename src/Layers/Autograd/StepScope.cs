@@ -1,0 +1,85 @@
+using CudaKernels.Kernels;
+using CudaKernels.Kernels.Devices;
+
+namespace CudaKernels.Layers;
+
+/// <summary>
+/// Owns every tensor made inside it and returns all of them when it closes. With <paramref name="record"/> the operations
+/// are taped for <see cref="Backward"/>; without, only values are computed.
+/// </summary>
+internal sealed class StepScope(Device device, bool record) : IDisposable
+{
+    private readonly HashSet<Tensor> owned = [];
+    private Tape? tape;
+    private bool closed;
+
+    public Device Device { get; } = device;
+
+    public bool Recording => record;
+
+    private Tape Tape => tape ??= new Tape(this);
+
+    /// <summary>A new tensor with undefined contents.</summary>
+    public Tensor Rent(Shape shape, string madeBy, bool requiresGradient = false, DType type = DType.F32)
+    {
+        if (closed)
+            throw new TensorException($"{madeBy}: its step scope is closed; open a new one for every step");
+        var tensor = new Tensor(Device.Rent(shape, type, madeBy), this, madeBy, requiresGradient && record);
+        owned.Add(tensor);
+        return tensor;
+    }
+
+    /// <summary>A tensor with the given contents; <paramref name="madeBy"/> names it in errors.</summary>
+    public Tensor Upload<T>(ReadOnlySpan<T> values, Shape shape, string madeBy, DType type = DType.F32) where T : unmanaged
+    {
+        var tensor = Rent(shape, madeBy, type: type);
+        Device.Upload(values, tensor.View);
+        return tensor;
+    }
+
+    /// <summary>Appends the node to the tape if its output needs a gradient; else what it saved goes back at once.</summary>
+    public void Record(Node node)
+    {
+        if (node.Output.RequiresGradient)
+            Tape.Add(node);
+        else
+            node.ReleaseSaved(this);
+    }
+
+    /// <summary>Gradients of the sum of the losses, into parameters and every tensor that requires one.</summary>
+    public void Backward(params ReadOnlySpan<Tensor> losses)
+    {
+        if (!record)
+            throw new TensorException("Backward: this scope does not record; open it with record: true");
+        Tape.Backward(losses);
+    }
+
+    /// <summary>Takes the tensor's memory out of the scope; the caller returns it to the device when done.</summary>
+    public TensorView Keep(Tensor tensor)
+    {
+        if (!owned.Remove(tensor))
+            throw new TensorException($"Keep: {tensor} does not belong to this scope or is dead");
+        return tensor.View;
+    }
+
+    public void Dispose()
+    {
+        if (closed)
+            return;
+        closed = true;
+        tape?.Clear();
+        foreach (var tensor in owned)
+        {
+            if (!tensor.Gradient.IsNone)
+                Device.Return(tensor.Gradient);
+            Device.Return(tensor.End("its step scope is closed"));
+        }
+        owned.Clear();
+    }
+
+    internal void Release(Tensor tensor, string reason)
+    {
+        if (owned.Remove(tensor))
+            Device.Return(tensor.End(reason));
+    }
+}

@@ -1,0 +1,65 @@
+using CudaKernels.Kernels;
+
+namespace CudaKernels.Layers;
+
+/// <summary>
+/// The operations of one step in the order they ran; reverse order is therefore a valid order for the backward pass.
+/// Losses are the roots: each is a scalar whose node already holds its weighted gradient.
+/// </summary>
+internal sealed class Tape(StepScope scope)
+{
+    private readonly List<Node> nodes = [];
+
+    public int Count => nodes.Count;
+
+    public void Add(Node node) => nodes.Add(node);
+
+    /// <summary>
+    /// Runs every node backwards. Memory is released on the way: a tensor's last reader in this direction is the node that
+    /// made it, so output, gradient and saved blocks go back to the pool right after it. Losses stay readable.
+    /// </summary>
+    public void Backward(params ReadOnlySpan<Tensor> losses)
+    {
+        foreach (var loss in losses)
+        {
+            if (loss.Scope != scope)
+                throw new TensorException($"Backward: {loss} belongs to another step scope");
+            if (loss.Shape.Length != 1)
+                throw new TensorException($"Backward: a loss is a scalar but {loss} has {loss.Shape.Length} elements");
+            loss.Gradient = scope.Device.Rent(loss.Shape, DType.F32, "loss gradient");
+            scope.Device.Fill(loss.Gradient, 1);
+        }
+        var sink = new GradientSink(scope);
+        for (int i = nodes.Count - 1; i >= 0; i--)
+        {
+            var node = nodes[i];
+            var output = node.Output;
+            var gradient = output.Gradient;
+            if (!gradient.IsNone)
+            {
+                sink.Begin(gradient);
+                node.Backward(gradient, sink);
+                output.Gradient = default;
+                if (!sink.Given)
+                    scope.Device.Return(gradient);
+            }
+            node.ReleaseSaved(scope);
+            if (output.Shape.Length != 1)
+                scope.Release(output, "its backward pass is over");
+        }
+        nodes.Clear();
+    }
+
+    /// <summary>Drops the recorded operations and what they saved.</summary>
+    public void Clear()
+    {
+        foreach (var node in nodes)
+        {
+            node.ReleaseSaved(scope);
+            if (!node.Output.Gradient.IsNone)
+                scope.Device.Return(node.Output.Gradient);
+            node.Output.Gradient = default;
+        }
+        nodes.Clear();
+    }
+}

@@ -1,0 +1,123 @@
+using System.Text.RegularExpressions;
+using CudaKernels.Kernels;
+using CudaKernels.Kernels.Devices;
+
+namespace CudaKernels.Layers;
+
+/// <summary>Parameters whose dotted name matches <paramref name="Pattern"/> get their own rate and decay factors.</summary>
+internal sealed record GroupRule(string Pattern, float RateFactor, float DecayFactor);
+
+/// <summary>A run of the flat blocks that shares rate and decay factors.</summary>
+internal readonly record struct ParameterRange(long Start, long Length, float RateFactor, float DecayFactor);
+
+/// <summary>
+/// All parameters of a module tree in one flat float32 block with a parallel block of gradients, and its buffers in a third.
+/// Optimiser step, average, norm, finite check and checkpoint are then a few kernels over flat memory. Parameters lie group by
+/// group, each from a 64-byte boundary; the padding between them stays zero in every block.
+/// </summary>
+internal sealed class ParameterSet : IDisposable
+{
+    private const int Alignment = 16;
+
+    /// <param name="root">Module tree; its parameters must not have been placed before.</param>
+    /// <param name="device">Where the blocks live.</param>
+    /// <param name="seed">Seed of the initial values; parameter i draws from stream i.</param>
+    /// <param name="rules">First matching rule wins; no match means factors of one.</param>
+    public ParameterSet(Module root, Device device, ulong seed, IReadOnlyList<GroupRule>? rules = null)
+    {
+        Device = device;
+        Named = [.. root.NamedParameters()];
+        NamedBuffers = [.. root.NamedBuffers()];
+        var compiled = (rules ?? []).Select(r => (Rule: r, Regex: new Regex(r.Pattern, RegexOptions.CultureInvariant))).ToArray();
+        var grouped = Named.Select((n, i) => (n.Name, n.Parameter, Index: i, Factors: FactorsOf(n.Name)))
+            .GroupBy(n => n.Factors).ToArray();
+
+        long total = grouped.Sum(g => g.Sum(n => Padded(n.Parameter.Shape.Length)));
+        Values = Block(total, "parameters");
+        Gradients = Block(total, "gradients");
+        var ranges = new List<ParameterRange>();
+        long start = 0;
+        foreach (var group in grouped)
+        {
+            long first = start;
+            foreach (var (name, parameter, index, _) in group)
+            {
+                parameter.Place(name, Values.Slice(start, parameter.Shape), Gradients.Slice(start, parameter.Shape));
+                var initial = new float[parameter.Shape.Length];
+                parameter.Initializer(initial, parameter.Shape, new CounterRandom(seed, 0, (ulong)index));
+                device.Upload<float>(initial, parameter.Value);
+                start += Padded(parameter.Shape.Length);
+            }
+            ranges.Add(new(first, start - first, group.Key.Rate, group.Key.Decay));
+        }
+        Ranges = ranges;
+
+        Buffers = Block(NamedBuffers.Sum(b => Padded(b.Buffer.Shape.Length)), "buffers");
+        start = 0;
+        foreach (var (_, buffer) in NamedBuffers)
+        {
+            buffer.Place(Buffers.Slice(start, buffer.Shape));
+            device.Fill(buffer.Value, buffer.Initial);
+            start += Padded(buffer.Shape.Length);
+        }
+
+        (float Rate, float Decay) FactorsOf(string name)
+        {
+            foreach (var (rule, regex) in compiled)
+                if (regex.IsMatch(name))
+                    return (rule.RateFactor, rule.DecayFactor);
+            return (1, 1);
+        }
+    }
+
+    public Device Device { get; }
+
+    public IReadOnlyList<(string Name, Parameter Parameter)> Named { get; }
+
+    public IReadOnlyList<(string Name, ModuleBuffer Buffer)> NamedBuffers { get; }
+
+    /// <summary>Flat f32 block of all parameters, padding included.</summary>
+    public TensorView Values { get; }
+
+    /// <summary>Flat f32 block of all gradients, laid out as <see cref="Values"/>.</summary>
+    public TensorView Gradients { get; }
+
+    /// <summary>Flat f32 block of all buffers.</summary>
+    public TensorView Buffers { get; }
+
+    public IReadOnlyList<ParameterRange> Ranges { get; }
+
+    /// <summary>Trainable numbers, padding not counted.</summary>
+    public long Count => Named.Sum(n => n.Parameter.Shape.Length);
+
+    /// <summary>Starts a step: the next gradient of each parameter overwrites.</summary>
+    public void BeginGradients()
+    {
+        foreach (var (_, parameter) in Named)
+            parameter.GradientWritten = false;
+    }
+
+    /// <summary>Ends a backward pass: parameters that no gradient reached get zeros.</summary>
+    public void CompleteGradients()
+    {
+        foreach (var (_, parameter) in Named)
+            if (!parameter.GradientWritten)
+                Device.Fill(parameter.Gradient, 0);
+    }
+
+    public void Dispose()
+    {
+        Device.Return(Values);
+        Device.Return(Gradients);
+        Device.Return(Buffers);
+    }
+
+    private static long Padded(long length) => (length + Alignment - 1) / Alignment * Alignment;
+
+    private TensorView Block(long length, string owner)
+    {
+        var block = Device.Rent(new Shape(checked((int)length)), DType.F32, owner);
+        Device.Fill(block, 0);
+        return block;
+    }
+}
