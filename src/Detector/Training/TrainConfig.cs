@@ -1,0 +1,122 @@
+namespace CudaKernels.Detection;
+
+/// <summary>Which random changes a training picture goes through.</summary>
+internal enum Augmentation
+{
+    /// <summary>Resize and horizontal flip, as the 1x and 2x recipes.</summary>
+    Flip,
+
+    /// <summary>Photometric distortion, expand, min-IoU crop, resize and flip, as the 10x recipe.</summary>
+    Full,
+}
+
+/// <summary>What happens when a loss or gradient is not finite.</summary>
+internal enum NonFinitePolicy
+{
+    /// <summary>End the run; the last checkpoint stays whole.</summary>
+    Stop,
+
+    /// <summary>Leave the step out and go on.</summary>
+    Skip,
+
+    /// <summary>Go back to the last checkpoint and on with the next pictures.</summary>
+    Rollback,
+}
+
+internal enum OptimizerKind
+{
+    Sgd,
+    AdamW,
+}
+
+/// <summary>
+/// Everything that decides a training run. Each property is a key of the configuration file and of <c>key=value</c> arguments,
+/// written in snake case; see <see cref="ConfigKeys"/>. Defaults are the TTFNet recipe (detectors.md 3.5).
+/// </summary>
+internal sealed record TrainConfig
+{
+    /// <summary>VOC folder, YOLO data.yaml or a YAML that names COCO JSON files.</summary>
+    public string Data { get; set; } = "";
+
+    public string Model { get; set; } = "ttfnet-18";
+
+    /// <summary>Named set of epochs, drops and augmentation: 1x, 2x or 10x.</summary>
+    public string Recipe { get; set; } = "2x";
+
+    /// <summary>Side of the square network input in pixels, a multiple of 32.</summary>
+    public int Imgsz { get; set; } = 512;
+
+    public int Batch { get; set; } = 16;
+
+    public int Epochs { get; set; } = 24;
+
+    /// <summary>Epochs at which the rate falls to a tenth.</summary>
+    public int[] Drops { get; set; } = [18, 22];
+
+    public Augmentation Augment { get; set; } = Augmentation.Flip;
+
+    public OptimizerKind Optimizer { get; set; } = OptimizerKind.Sgd;
+
+    /// <summary>Rate for the whole batch; 0 means 0.016 · batch / 128 (linear scaling).</summary>
+    public float Lr { get; set; }
+
+    public float Momentum { get; set; } = 0.9f;
+
+    public float WeightDecay { get; set; } = 4e-4f;
+
+    public int WarmupSteps { get; set; } = 500;
+
+    /// <summary>Share of the rate at the first warm-up step.</summary>
+    public float WarmupRatio { get; set; } = 0.2f;
+
+    /// <summary>Greatest L2 norm of all gradients together; 0 switches clipping off.</summary>
+    public float ClipNorm { get; set; } = 35;
+
+    /// <summary>Decay of the averaged weights that are evaluated and saved; 0 switches averaging off.</summary>
+    public float Ema { get; set; }
+
+    /// <summary>Gaussian radius as a share of half the box (TTFNet's alpha).</summary>
+    public float Alpha { get; set; } = 0.54f;
+
+    public ulong Seed { get; set; } = 1;
+
+    /// <summary>Threads that read and augment pictures.</summary>
+    public int Workers { get; set; } = 2;
+
+    /// <summary>Evaluate every this many epochs, and after the last.</summary>
+    public int EvalInterval { get; set; } = 1;
+
+    /// <summary>End after this many steps in all without touching the schedule; 0 means no limit.</summary>
+    public long MaxSteps { get; set; }
+
+    public NonFinitePolicy NonFinite { get; set; } = NonFinitePolicy.Stop;
+
+    /// <summary>The rate in force: <see cref="Lr"/>, or the linear scaling rule.</summary>
+    public float BaseRate => Lr > 0 ? Lr : 0.016f * Batch / 128;
+
+    /// <summary>Checks ranges; throws <see cref="DataException"/> naming the key.</summary>
+    public void Validate()
+    {
+        Require(Imgsz >= 64 && Imgsz % 32 == 0, "imgsz", "a multiple of 32, at least 64", Imgsz);
+        Require(Batch >= 1, "batch", "at least 1", Batch);
+        Require(Epochs >= 1, "epochs", "at least 1", Epochs);
+        Require(Lr >= 0 && float.IsFinite(Lr), "lr", "a positive number, or 0 for the scaling rule", Lr);
+        Require(Momentum is >= 0 and < 1, "momentum", "in [0, 1)", Momentum);
+        Require(WeightDecay >= 0, "weight_decay", "at least 0", WeightDecay);
+        Require(WarmupSteps >= 0, "warmup_steps", "at least 0", WarmupSteps);
+        Require(WarmupRatio is > 0 and <= 1, "warmup_ratio", "in (0, 1]", WarmupRatio);
+        Require(ClipNorm >= 0, "clip_norm", "at least 0", ClipNorm);
+        Require(Ema is >= 0 and < 1, "ema", "in [0, 1)", Ema);
+        Require(Alpha is > 0 and <= 1, "alpha", "in (0, 1]", Alpha);
+        Require(Workers >= 1, "workers", "at least 1", Workers);
+        Require(EvalInterval >= 1, "eval_interval", "at least 1", EvalInterval);
+        Require(MaxSteps >= 0, "max_steps", "at least 0", MaxSteps);
+        Require(Drops.All(d => d > 0) && Drops.SequenceEqual(Drops.Order()), "drops", "ascending epochs", string.Join(", ", Drops));
+    }
+
+    private static void Require(bool good, string key, string expected, object came)
+    {
+        if (!good)
+            throw new DataException(FormattableString.Invariant($"configuration: {key} expects {expected} but is {came}"));
+    }
+}
