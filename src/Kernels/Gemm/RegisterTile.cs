@@ -1,0 +1,315 @@
+using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>What one call of <see cref="RegisterTile"/> does beside its three pointers; see there.</summary>
+internal unsafe struct TileWork
+{
+    /// <summary>Row pointer groups to sum over.</summary>
+    public int Taps;
+
+    /// <summary>Elements read through each row pointer, <see cref="Step"/> floats apart, beginning <see cref="Shift"/> floats on.</summary>
+    public int Depth, Step;
+
+    public nint Shift;
+
+    /// <summary>Where in the rows of c (and in the bias) the tile's first column lies, and how many of its columns exist.</summary>
+    public int Column, Columns;
+
+    /// <summary>Adds to what c holds.</summary>
+    public bool Accumulate;
+
+    /// <summary>Added once per element, null for none; the caller gives it with the first part of a sum only.</summary>
+    public float* Bias;
+
+    /// <summary>Factor of values ≤ 0 (<see cref="Activation.Factor"/>), 1 for none; given with the last part of a sum only.</summary>
+    public float Factor;
+}
+
+/// <summary>
+/// The innermost loop of all matrix work: one tile of c held in registers while a sum runs.
+///   c[i][n] (+)= bias[n] + Σ_t Σ_j a[t·Rows + i][shift + j·step] · b[(t·depth + j)·Width + n],   then the activation
+/// for i in [0, Rows), n in [0, Width). Rows of a and of c are reached through pointers, so that a row may be a pixel of an image
+/// (implicit convolution), a row of zeros (padding), a row or a column of a matrix, or a packed panel (step = Rows); b is a packed panel.
+/// Two vectors wide; 6 rows fill 16 vector registers, 12 rows fill the 32 of 16-lane machines (12x32 and 6x16 reach the core's peak).
+/// Each element is summed in the same order wherever its row lies in a tile. Rows beyond an edge repeat the pointers of a row that
+/// exists: all loads precede all stores, so a repeated row is computed twice and stored twice with one value.
+/// </summary>
+internal static unsafe class RegisterTile
+{
+    private const int MaxRows = 12, MaxWidth = 32;
+
+    public static int Rows<TVector>() where TVector : unmanaged, ISimd<TVector> => TVector.Count == 16 ? 12 : 6;
+
+    public static int Width<TVector>() where TVector : unmanaged, ISimd<TVector> => 2 * TVector.Count;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Multiply<TVector>(in TileWork work, float** a, float* b, float** c) where TVector : unmanaged, ISimd<TVector>
+    {
+        if (work.Columns < 2 * TVector.Count)
+            Edge<TVector>(work, a, b, c);
+        else if (TVector.Count == 16)
+            Rows12<TVector>(work, a, b, c);
+        else
+            Rows6<TVector>(work, a, b, c);
+    }
+
+    /// <summary>A tile over the right edge of c: a full tile on the side, of which the columns that exist are copied.</summary>
+    [SkipLocalsInit]
+    private static void Edge<TVector>(in TileWork work, float** a, float* b, float** c) where TVector : unmanaged, ISimd<TVector>
+    {
+        int rows = Rows<TVector>(), width = Width<TVector>(), columns = work.Columns;
+        float* values = stackalloc float[MaxRows * MaxWidth];
+        float* bias = stackalloc float[MaxWidth];
+        float** side = stackalloc float*[MaxRows];
+        for (int i = 0; i < rows; i++)
+        {
+            side[i] = values + i * width;
+            if (!work.Accumulate)
+                continue;
+            new Span<float>(side[i] + columns, width - columns).Clear();
+            Unsafe.CopyBlockUnaligned(side[i], c[i] + work.Column, (uint)columns * sizeof(float));
+        }
+        var full = work;
+        full.Column = 0;
+        full.Columns = width;
+        if (work.Bias != null)
+        {
+            new Span<float>(bias + columns, width - columns).Clear();
+            Unsafe.CopyBlockUnaligned(bias, work.Bias + work.Column, (uint)columns * sizeof(float));
+            full.Bias = bias;
+        }
+        Multiply<TVector>(full, a, b, side);
+        for (int i = 0; i < rows; i++)
+            Unsafe.CopyBlockUnaligned(c[i] + work.Column, side[i], (uint)columns * sizeof(float));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Rows6<TVector>(in TileWork work, float** a, float* b, float** c) where TVector : unmanaged, ISimd<TVector>
+    {
+        int lanes = TVector.Count;
+        nint column = work.Column;
+        TVector low = TVector.Zero, high = TVector.Zero;
+        if (work.Bias != null)
+        {
+            low = TVector.Load(work.Bias + column);
+            high = TVector.Load(work.Bias + column + lanes);
+        }
+        TVector c0l = low, c0h = high, c1l = low, c1h = high, c2l = low, c2h = high, c3l = low, c3h = high, c4l = low, c4h = high, c5l = low, c5h = high;
+        if (work.Accumulate)
+        {
+            c0l += TVector.Load(c[0] + column);
+            c0h += TVector.Load(c[0] + column + lanes);
+            c1l += TVector.Load(c[1] + column);
+            c1h += TVector.Load(c[1] + column + lanes);
+            c2l += TVector.Load(c[2] + column);
+            c2h += TVector.Load(c[2] + column + lanes);
+            c3l += TVector.Load(c[3] + column);
+            c3h += TVector.Load(c[3] + column + lanes);
+            c4l += TVector.Load(c[4] + column);
+            c4h += TVector.Load(c[4] + column + lanes);
+            c5l += TVector.Load(c[5] + column);
+            c5h += TVector.Load(c[5] + column + lanes);
+        }
+        nint end = (nint)work.Depth * work.Step, step = work.Step, shift = work.Shift;
+        for (int tap = work.Taps; tap > 0; tap--)
+        {
+            float* a0 = a[0] + shift, a1 = a[1] + shift, a2 = a[2] + shift, a3 = a[3] + shift, a4 = a[4] + shift, a5 = a[5] + shift;
+            a += 6;
+            for (nint j = 0; j != end; j += step)
+            {
+                low = TVector.Load(b);
+                high = TVector.Load(b + lanes);
+                b += 2 * lanes;
+                var x0 = TVector.Create(a0[j]);
+                c0l = TVector.Fma(x0, low, c0l);
+                c0h = TVector.Fma(x0, high, c0h);
+                var x1 = TVector.Create(a1[j]);
+                c1l = TVector.Fma(x1, low, c1l);
+                c1h = TVector.Fma(x1, high, c1h);
+                var x2 = TVector.Create(a2[j]);
+                c2l = TVector.Fma(x2, low, c2l);
+                c2h = TVector.Fma(x2, high, c2h);
+                var x3 = TVector.Create(a3[j]);
+                c3l = TVector.Fma(x3, low, c3l);
+                c3h = TVector.Fma(x3, high, c3h);
+                var x4 = TVector.Create(a4[j]);
+                c4l = TVector.Fma(x4, low, c4l);
+                c4h = TVector.Fma(x4, high, c4h);
+                var x5 = TVector.Create(a5[j]);
+                c5l = TVector.Fma(x5, low, c5l);
+                c5h = TVector.Fma(x5, high, c5h);
+            }
+        }
+        if (work.Factor != 1)
+        {
+            var factor = TVector.Create(work.Factor);
+            c0l = Activation.Apply(c0l, factor);
+            c0h = Activation.Apply(c0h, factor);
+            c1l = Activation.Apply(c1l, factor);
+            c1h = Activation.Apply(c1h, factor);
+            c2l = Activation.Apply(c2l, factor);
+            c2h = Activation.Apply(c2h, factor);
+            c3l = Activation.Apply(c3l, factor);
+            c3h = Activation.Apply(c3h, factor);
+            c4l = Activation.Apply(c4l, factor);
+            c4h = Activation.Apply(c4h, factor);
+            c5l = Activation.Apply(c5l, factor);
+            c5h = Activation.Apply(c5h, factor);
+        }
+        TVector.Store(c0l, c[0] + column);
+        TVector.Store(c0h, c[0] + column + lanes);
+        TVector.Store(c1l, c[1] + column);
+        TVector.Store(c1h, c[1] + column + lanes);
+        TVector.Store(c2l, c[2] + column);
+        TVector.Store(c2h, c[2] + column + lanes);
+        TVector.Store(c3l, c[3] + column);
+        TVector.Store(c3h, c[3] + column + lanes);
+        TVector.Store(c4l, c[4] + column);
+        TVector.Store(c4h, c[4] + column + lanes);
+        TVector.Store(c5l, c[5] + column);
+        TVector.Store(c5h, c[5] + column + lanes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Rows12<TVector>(in TileWork work, float** a, float* b, float** c) where TVector : unmanaged, ISimd<TVector>
+    {
+        int lanes = TVector.Count;
+        nint column = work.Column;
+        TVector low = TVector.Zero, high = TVector.Zero;
+        if (work.Bias != null)
+        {
+            low = TVector.Load(work.Bias + column);
+            high = TVector.Load(work.Bias + column + lanes);
+        }
+        TVector c0l = low, c0h = high, c1l = low, c1h = high, c2l = low, c2h = high, c3l = low, c3h = high, c4l = low, c4h = high, c5l = low, c5h = high, c6l = low, c6h = high, c7l = low, c7h = high, c8l = low, c8h = high, c9l = low, c9h = high, c10l = low, c10h = high, c11l = low, c11h = high;
+        if (work.Accumulate)
+        {
+            c0l += TVector.Load(c[0] + column);
+            c0h += TVector.Load(c[0] + column + lanes);
+            c1l += TVector.Load(c[1] + column);
+            c1h += TVector.Load(c[1] + column + lanes);
+            c2l += TVector.Load(c[2] + column);
+            c2h += TVector.Load(c[2] + column + lanes);
+            c3l += TVector.Load(c[3] + column);
+            c3h += TVector.Load(c[3] + column + lanes);
+            c4l += TVector.Load(c[4] + column);
+            c4h += TVector.Load(c[4] + column + lanes);
+            c5l += TVector.Load(c[5] + column);
+            c5h += TVector.Load(c[5] + column + lanes);
+            c6l += TVector.Load(c[6] + column);
+            c6h += TVector.Load(c[6] + column + lanes);
+            c7l += TVector.Load(c[7] + column);
+            c7h += TVector.Load(c[7] + column + lanes);
+            c8l += TVector.Load(c[8] + column);
+            c8h += TVector.Load(c[8] + column + lanes);
+            c9l += TVector.Load(c[9] + column);
+            c9h += TVector.Load(c[9] + column + lanes);
+            c10l += TVector.Load(c[10] + column);
+            c10h += TVector.Load(c[10] + column + lanes);
+            c11l += TVector.Load(c[11] + column);
+            c11h += TVector.Load(c[11] + column + lanes);
+        }
+        nint end = (nint)work.Depth * work.Step, step = work.Step, shift = work.Shift;
+        for (int tap = work.Taps; tap > 0; tap--)
+        {
+            float* a0 = a[0] + shift, a1 = a[1] + shift, a2 = a[2] + shift, a3 = a[3] + shift, a4 = a[4] + shift, a5 = a[5] + shift, a6 = a[6] + shift, a7 = a[7] + shift, a8 = a[8] + shift, a9 = a[9] + shift, a10 = a[10] + shift, a11 = a[11] + shift;
+            a += 12;
+            for (nint j = 0; j != end; j += step)
+            {
+                low = TVector.Load(b);
+                high = TVector.Load(b + lanes);
+                b += 2 * lanes;
+                var x0 = TVector.Create(a0[j]);
+                c0l = TVector.Fma(x0, low, c0l);
+                c0h = TVector.Fma(x0, high, c0h);
+                var x1 = TVector.Create(a1[j]);
+                c1l = TVector.Fma(x1, low, c1l);
+                c1h = TVector.Fma(x1, high, c1h);
+                var x2 = TVector.Create(a2[j]);
+                c2l = TVector.Fma(x2, low, c2l);
+                c2h = TVector.Fma(x2, high, c2h);
+                var x3 = TVector.Create(a3[j]);
+                c3l = TVector.Fma(x3, low, c3l);
+                c3h = TVector.Fma(x3, high, c3h);
+                var x4 = TVector.Create(a4[j]);
+                c4l = TVector.Fma(x4, low, c4l);
+                c4h = TVector.Fma(x4, high, c4h);
+                var x5 = TVector.Create(a5[j]);
+                c5l = TVector.Fma(x5, low, c5l);
+                c5h = TVector.Fma(x5, high, c5h);
+                var x6 = TVector.Create(a6[j]);
+                c6l = TVector.Fma(x6, low, c6l);
+                c6h = TVector.Fma(x6, high, c6h);
+                var x7 = TVector.Create(a7[j]);
+                c7l = TVector.Fma(x7, low, c7l);
+                c7h = TVector.Fma(x7, high, c7h);
+                var x8 = TVector.Create(a8[j]);
+                c8l = TVector.Fma(x8, low, c8l);
+                c8h = TVector.Fma(x8, high, c8h);
+                var x9 = TVector.Create(a9[j]);
+                c9l = TVector.Fma(x9, low, c9l);
+                c9h = TVector.Fma(x9, high, c9h);
+                var x10 = TVector.Create(a10[j]);
+                c10l = TVector.Fma(x10, low, c10l);
+                c10h = TVector.Fma(x10, high, c10h);
+                var x11 = TVector.Create(a11[j]);
+                c11l = TVector.Fma(x11, low, c11l);
+                c11h = TVector.Fma(x11, high, c11h);
+            }
+        }
+        if (work.Factor != 1)
+        {
+            var factor = TVector.Create(work.Factor);
+            c0l = Activation.Apply(c0l, factor);
+            c0h = Activation.Apply(c0h, factor);
+            c1l = Activation.Apply(c1l, factor);
+            c1h = Activation.Apply(c1h, factor);
+            c2l = Activation.Apply(c2l, factor);
+            c2h = Activation.Apply(c2h, factor);
+            c3l = Activation.Apply(c3l, factor);
+            c3h = Activation.Apply(c3h, factor);
+            c4l = Activation.Apply(c4l, factor);
+            c4h = Activation.Apply(c4h, factor);
+            c5l = Activation.Apply(c5l, factor);
+            c5h = Activation.Apply(c5h, factor);
+            c6l = Activation.Apply(c6l, factor);
+            c6h = Activation.Apply(c6h, factor);
+            c7l = Activation.Apply(c7l, factor);
+            c7h = Activation.Apply(c7h, factor);
+            c8l = Activation.Apply(c8l, factor);
+            c8h = Activation.Apply(c8h, factor);
+            c9l = Activation.Apply(c9l, factor);
+            c9h = Activation.Apply(c9h, factor);
+            c10l = Activation.Apply(c10l, factor);
+            c10h = Activation.Apply(c10h, factor);
+            c11l = Activation.Apply(c11l, factor);
+            c11h = Activation.Apply(c11h, factor);
+        }
+        TVector.Store(c0l, c[0] + column);
+        TVector.Store(c0h, c[0] + column + lanes);
+        TVector.Store(c1l, c[1] + column);
+        TVector.Store(c1h, c[1] + column + lanes);
+        TVector.Store(c2l, c[2] + column);
+        TVector.Store(c2h, c[2] + column + lanes);
+        TVector.Store(c3l, c[3] + column);
+        TVector.Store(c3h, c[3] + column + lanes);
+        TVector.Store(c4l, c[4] + column);
+        TVector.Store(c4h, c[4] + column + lanes);
+        TVector.Store(c5l, c[5] + column);
+        TVector.Store(c5h, c[5] + column + lanes);
+        TVector.Store(c6l, c[6] + column);
+        TVector.Store(c6h, c[6] + column + lanes);
+        TVector.Store(c7l, c[7] + column);
+        TVector.Store(c7h, c[7] + column + lanes);
+        TVector.Store(c8l, c[8] + column);
+        TVector.Store(c8h, c[8] + column + lanes);
+        TVector.Store(c9l, c[9] + column);
+        TVector.Store(c9h, c[9] + column + lanes);
+        TVector.Store(c10l, c[10] + column);
+        TVector.Store(c10h, c[10] + column + lanes);
+        TVector.Store(c11l, c[11] + column);
+        TVector.Store(c11h, c[11] + column + lanes);
+    }
+}
