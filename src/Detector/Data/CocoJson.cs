@@ -7,13 +7,13 @@ namespace CudaKernels.Detection;
 internal sealed class CocoJson
 {
     [JsonPropertyName("images")]
-    public List<CocoImage?>? Images { get; set; }
+    public List<CocoJsonImage?>? Images { get; set; }
 
     [JsonPropertyName("annotations")]
-    public List<CocoAnnotation?>? Annotations { get; set; }
+    public List<CocoJsonAnnotation?>? Annotations { get; set; }
 
     [JsonPropertyName("categories")]
-    public List<CocoCategory?>? Categories { get; set; }
+    public List<CocoJsonCategory?>? Categories { get; set; }
 
     /// <summary>Reads a file.</summary>
     /// <exception cref="DataException">Missing, unreadable or not JSON of this shape; names the file, the line and the key.</exception>
@@ -39,7 +39,7 @@ internal sealed class CocoJson
     }
 }
 
-internal sealed class CocoImage
+internal sealed class CocoJsonImage
 {
     [JsonPropertyName("id")]
     public long? Id { get; set; }
@@ -54,7 +54,7 @@ internal sealed class CocoImage
     public int? Height { get; set; }
 }
 
-internal sealed class CocoAnnotation
+internal sealed class CocoJsonAnnotation
 {
     [JsonPropertyName("id")]
     public long? Id { get; set; }
@@ -82,7 +82,7 @@ internal sealed class CocoAnnotation
     public Segmentation? Segmentation { get; set; }
 }
 
-internal sealed class CocoCategory
+internal sealed class CocoJsonCategory
 {
     [JsonPropertyName("id")]
     public long? Id { get; set; }
