@@ -1,0 +1,52 @@
+using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// Binary cross entropy of σ(x) with targets in [0,1] and an optional weight P of positives per channel:
+///   L = −P t ln σ(x) − (1−t) ln(1−σ(x)) = (1−t) x + k (max(−x,0) + log(1+e^−|x|)),   k = 1 + (P−1) t
+///   ∂L/∂x = k σ(x) − P t
+/// Loss = Scale/Normalizer · Σ Weight·L. Finite for any finite logit.
+/// </summary>
+/// <param name="Logits">Any shape.</param>
+/// <param name="Target">In [0,1], shape of the logits.</param>
+/// <param name="Loss">f32[1], written.</param>
+/// <param name="GradLogits">Optional, written.</param>
+/// <param name="Elements">Optional, written: Weight·L of every element, without scale.</param>
+/// <param name="Weight">Optional, shape of the logits; also the upstream gradient of the elements.</param>
+/// <param name="PositiveWeight">Optional P, f32[channels].</param>
+/// <param name="Normalizer">Optional f32[1]; zero divides by one.</param>
+/// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
+internal readonly unsafe record struct BceWithLogitsLoss(
+    TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
+    TensorView Weight = default, TensorView PositiveWeight = default, TensorView Normalizer = default, float Scale = 1) : IKernel
+{
+    public Cost Cost => new(50.0 * Logits.Length, Logits.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradLogits.Bytes);
+
+    public void Validate()
+    {
+        LossCheck.Elementwise(nameof(BceWithLogitsLoss), Logits, Target, Loss, GradLogits, Elements, Weight, Normalizer);
+        Check.Optional(nameof(BceWithLogitsLoss), "positive weight", PositiveWeight, new Shape(Logits.Shape.Channels));
+    }
+
+    public void Run(CpuDevice device) => device.Dispatch(new ElementLoss<Element>(
+        new Element(PositiveWeight.F32), Logits, Target, Weight, Loss, Elements, GradLogits, LossCheck.Factor(Scale, Normalizer),
+        PositiveWeight.IsNone ? 0 : Logits.Shape.Channels));
+
+    private readonly struct Element(float* positiveWeight) : IElementLoss
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public TVector Invoke<TVector>(TVector x, TVector target, int column, out TVector gradient)
+            where TVector : unmanaged, ISimd<TVector>
+        {
+            LossMath.Logistic(x, out var p, out _, out var logOnePlus);
+            var one = TVector.Create(1);
+            var positive = positiveWeight == null ? one : TVector.Load(positiveWeight + column);
+            var factor = TVector.Fma(positive - one, target, one);
+            gradient = factor * p - positive * target;
+            return TVector.Fma(one - target, x, factor * (TVector.Max(-x, TVector.Zero) + logOnePlus));
+        }
+    }
+}
