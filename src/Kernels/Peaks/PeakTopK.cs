@@ -5,15 +5,16 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// The K best peaks of a heatmap. p = σ(logit); a cell is a peak of its class when p equals the maximum of p over its 3×3
-/// neighbourhood (cells outside the map do not count; a plateau keeps all its cells). The best K of each class and of
-/// those the best K are the best K of all, ordered by score, then class, then cell.
+/// The K best peaks of a heatmap. A cell is a peak of its class when it equals the maximum of its 3×3 neighbourhood (cells
+/// outside the map do not count; a plateau keeps all its cells). The best K of each class and of those the best K are the
+/// best K of all, ordered by score, then class, then cell. σ increases, so logits are compared and only the winners pay
+/// for it; a map of probabilities would differ where float32 rounds two logits to one probability.
 /// Bands of rows are searched independently, lanes over classes, each keeping its best K in a heap whose worst member is
 /// the bar the next cell has to pass; then an image's bands are merged. Both steps select by a total order, so neither
 /// bands nor threads can change the result.
 /// </summary>
 /// <param name="Logits">f32(N,H,W,C), H·W·C below 2³¹.</param>
-/// <param name="Scores">f32(N,K), written: p, descending; 0 where the image has fewer peaks.</param>
+/// <param name="Scores">f32(N,K), written: σ(logit), descending; 0 where the image has fewer peaks.</param>
 /// <param name="Classes">i32(N,K), written; −1 where the image has fewer peaks.</param>
 /// <param name="Cells">i32(N,K), written: row·W + column; −1 where the image has fewer peaks.</param>
 /// <param name="K">Peaks an image.</param>
@@ -21,7 +22,7 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
 {
     private const int BandRows = 8;
 
-    public Cost Cost => new(30.0 * Logits.Length, Logits.Bytes + Scores.Bytes + Classes.Bytes + Cells.Bytes);
+    public Cost Cost => new(2.0 * Logits.Length, Logits.Bytes + Scores.Bytes + Classes.Bytes + Cells.Bytes);
 
     public void Validate()
     {
@@ -41,12 +42,10 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
     public void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
         int batch = Logits.Shape[0], height = Logits.Shape[1], bands = (height + BandRows - 1) / BandRows;
-        var probabilities = device.Rent(Logits.Shape, DType.F32, nameof(PeakTopK));
         var heaps = device.Rent(new Shape(batch * bands, K, 2), DType.I32, nameof(PeakTopK));
-        device.Run(new SigmoidForward(Logits, probabilities));
         device.Team.For(batch * bands, new SearchBand<TVector>
         {
-            Map = probabilities.F32,
+            Map = Logits.F32,
             Height = height,
             Width = Logits.Shape[2],
             Classes = Logits.Shape[3],
@@ -64,7 +63,6 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
             Classes = Classes.I32,
             Cells = Cells.I32,
         });
-        device.Return(probabilities);
         device.Return(heaps);
     }
 
@@ -96,10 +94,10 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
                 int c = 0;
                 for (; c <= Classes - TVector.Count; c += TVector.Count)
                 {
-                    var p = TVector.Load(cell + c);
-                    if (TVector.MaxOf(p) < best.Bar)
+                    var logit = TVector.Load(cell + c);
+                    if (TVector.MaxOf(logit) < best.Bar)
                         continue;
-                    var peak = TVector.Select(TVector.Equal(p, Neighbourhood<TVector>(cell + c, x, y)), p, TVector.Create(-1));
+                    var peak = TVector.Select(TVector.Equal(logit, Neighbourhood<TVector>(cell + c, x, y)), logit, TVector.Create(float.NegativeInfinity));
                     if (TVector.MaxOf(peak) < best.Bar)
                         continue;
                     TVector.Store(peak, lanes);
@@ -113,10 +111,10 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly void Offer(float p, int category, int x, int y, ref BestKeys best)
+        private readonly void Offer(float logit, int category, int x, int y, ref BestKeys best)
         {
-            if (p >= best.Bar && p >= 0)
-                best.Add(SortKey.Descending(p, category * (Height * Width) + y * Width + x));
+            if (logit >= best.Bar && logit > float.NegativeInfinity)
+                best.Add(SortKey.Descending(logit, category * (Height * Width) + y * Width + x));
         }
 
         /// <summary>Maximum over the cells around and at (x, y) that lie inside the map.</summary>
@@ -149,7 +147,7 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
                     long to = (long)image * K + k;
                     bool found = k < keys.Length && keys[k] != BestKeys.None;
                     int index = found ? SortKey.Index(keys[k]) : 0;
-                    Scores[to] = found ? SortKey.Value(keys[k]) : 0;
+                    Scores[to] = found ? 1 / (1 + MathF.Exp(-SortKey.Value(keys[k]))) : 0;
                     Classes[to] = found ? index / CellCount : -1;
                     Cells[to] = found ? index % CellCount : -1;
                 }
