@@ -1,0 +1,83 @@
+using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// gradX[n,iy,ix,c] (+)= sum of gradY over the windows that hold the pixel and whose index names it. Gather form: every input pixel
+/// looks at the few windows it lies in, so threads over input rows write apart and the order of each sum is fixed. Lanes over channels;
+/// indices are compared bit for bit as float lanes: numbers of pixels below 2³¹ - 2²³ are never NaN, and -1 (an empty window) always is.
+/// </summary>
+internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorView Index, TensorView GradX, Window Window, bool Accumulate) : IKernel
+{
+    public Cost Cost => new(GradY.Length, GradY.Bytes + Index.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
+
+    public void Validate()
+    {
+        const string Name = nameof(MaxPoolBackward);
+        Check.Rank(Name, "gradX", GradX, 4);
+        Check.Rank(Name, "gradY", GradY, 4);
+        MaxPoolShapes.Validate(Name, "gradY", GradX.Shape, GradY.Shape, Window);
+        Check.Shape(Name, "index", Index, GradY.Shape, DType.I32);
+        Check.Apart(Name, "gradY", GradY, "gradX", GradX);
+    }
+
+    public void Run(CpuDevice device)
+    {
+        var rows = new Rows(GradY.F32, Index.I32, GradX.F32, GradX.Shape, GradY.Shape, Window, Accumulate);
+        device.For(GradX.Shape[0] * GradX.Shape[1], rows, VectorRange.Grain((long)GradX.Shape[2] * GradX.Shape[3]));
+    }
+
+    private readonly struct Rows(float* gradY, int* index, float* gradX, Shape input, Shape output, Window window, bool accumulate) : IVectorRange
+    {
+        public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
+        {
+            int height = input[1], width = input[2], channels = input[3];
+            int vectors = channels / TVector.Count * TVector.Count;
+            for (int row = start; row < end; row++)
+            {
+                int iy = row % height;
+                long plane = (long)(row / height) * output[1] * output[2] * channels;
+                var (firstY, lastY) = Windows(iy, window.KernelHeight, window.StrideY, window.PadY, window.DilationY, output[1]);
+                for (int ix = 0; ix < width; ix++)
+                {
+                    var (firstX, lastX) = Windows(ix, window.KernelWidth, window.StrideX, window.PadX, window.DilationX, output[2]);
+                    long first = plane + ((long)firstY * output[2] + firstX) * channels;
+                    float* target = gradX + ((long)row * width + ix) * channels;
+                    Pixel<TVector>(first, lastY - firstY, lastX - firstX, iy * width + ix, target, 0, vectors);
+                    Pixel<F32x1>(first, lastY - firstY, lastX - firstX, iy * width + ix, target, vectors, channels);
+                }
+            }
+        }
+
+        // With dilation some windows between the first and the last skip the pixel; their indices do not name it.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static (int First, int Last) Windows(int at, int kernel, int stride, int pad, int dilation, int count)
+        {
+            int before = at + pad - dilation * (kernel - 1);
+            int first = before <= 0 ? 0 : (before + stride - 1) / stride;
+            return (first, Math.Max(first, Math.Min(count, (at + pad) / stride + 1)));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Pixel<TVector>(long first, int countY, int countX, int pixel, float* target, int from, int to) where TVector : unmanaged, ISimd<TVector>
+        {
+            int channels = input[3], rowStep = output[2] * channels;
+            bool add = accumulate;
+            float* grads = gradY + first, places = (float*)index + first;
+            var self = TVector.Create(BitConverter.Int32BitsToSingle(pixel));
+            for (int c = from; c < to; c += TVector.Count)
+            {
+                var sum = TVector.Zero;
+                for (int oy = 0; oy < countY; oy++)
+                    for (int ox = 0; ox < countX; ox++)
+                    {
+                        long at = (long)oy * rowStep + (long)ox * channels + c;
+                        sum += TVector.And(TVector.Equal(TVector.Load(places + at), self), TVector.Load(grads + at));
+                    }
+                TVector.Store(add ? TVector.Load(target + c) + sum : sum, target + c);
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// y[n,oy,ox,c] = max over the window's taps inside the image; index = iy·W + ix of the first maximum in row order. Padding never
+/// wins, NaN always does. A window without a tap inside gives -∞ and index -1. Layout (N,H,W,C), lanes over channels,
+/// threads over output rows. Ceil mode is a y one larger than the window says (<see cref="MaxPoolShapes"/>).
+/// Index bits ride through the vectors as float lanes, which selects and stores do not look at.
+/// </summary>
+internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y, TensorView Index, Window Window) : IKernel
+{
+    public Cost Cost => new((double)Y.Length * Window.Area, X.Bytes + Y.Bytes + Index.Bytes);
+
+    public void Validate()
+    {
+        const string Name = nameof(MaxPoolForward);
+        Check.Rank(Name, "x", X, 4);
+        Check.Rank(Name, "y", Y, 4);
+        MaxPoolShapes.Validate(Name, "y", X.Shape, Y.Shape, Window);
+        Check.Shape(Name, "index", Index, Y.Shape, DType.I32);
+        Check.Apart(Name, "x", X, "y", Y);
+        Check.Apart(Name, "x", X, "index", Index);
+        Check.Apart(Name, "y", Y, "index", Index);
+    }
+
+    public void Run(CpuDevice device)
+    {
+        var rows = new Rows(X.F32, Y.F32, Index.I32, X.Shape, Y.Shape, Window);
+        device.For(Y.Shape[0] * Y.Shape[1], rows, VectorRange.Grain((long)Y.Shape[2] * Y.Shape[3] * Window.Area / 2));
+    }
+
+    /// <summary>The taps of one window that lie in the image, as pixel numbers: First + ky·RowStep + kx·ColumnStep.</summary>
+    private readonly record struct Taps(int First, int CountY, int CountX, int RowStep, int ColumnStep)
+    {
+        public bool Empty => CountY == 0 || CountX == 0;
+    }
+
+    private readonly struct Rows(float* x, float* y, int* index, Shape input, Shape output, Window window) : IVectorRange
+    {
+        public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
+        {
+            int height = input[1], width = input[2], channels = input[3], outHeight = output[1], outWidth = output[2];
+            int vectors = channels / TVector.Count * TVector.Count;
+            for (int row = start; row < end; row++)
+            {
+                float* image = x + (long)(row / outHeight) * height * width * channels;
+                int top = row % outHeight * window.StrideY - window.PadY;
+                var (firstY, lastY) = MaxPoolShapes.Taps(top, window.KernelHeight, window.DilationY, height);
+                for (int ox = 0; ox < outWidth; ox++)
+                {
+                    int left = ox * window.StrideX - window.PadX;
+                    var (firstX, lastX) = MaxPoolShapes.Taps(left, window.KernelWidth, window.DilationX, width);
+                    int first = (top + firstY * window.DilationY) * width + left + firstX * window.DilationX;
+                    var taps = new Taps(first, lastY - firstY, lastX - firstX, window.DilationY * width, window.DilationX);
+                    long to = ((long)row * outWidth + ox) * channels;
+                    Pixel<TVector>(image, channels, y + to, (float*)index + to, taps, 0, vectors);
+                    Pixel<F32x1>(image, channels, y + to, (float*)index + to, taps, vectors, channels);
+                }
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Pixel<TVector>(float* image, int channels, float* values, float* places, Taps taps, int from, int to)
+            where TVector : unmanaged, ISimd<TVector>
+        {
+            for (int c = from; c < to; c += TVector.Count)
+            {
+                var best = TVector.Create(float.NegativeInfinity);
+                var place = Bits<TVector>(taps.Empty ? -1 : taps.First);
+                for (int ky = 0; ky < taps.CountY; ky++)
+                    for (int kx = 0; kx < taps.CountX; kx++)
+                    {
+                        int at = taps.First + ky * taps.RowStep + kx * taps.ColumnStep;
+                        var value = TVector.Load(image + (long)at * channels + c);
+                        var better = Better(value, best);
+                        best = TVector.Select(better, value, best);
+                        place = TVector.Select(better, Bits<TVector>(at), place);
+                    }
+                TVector.Store(best, values + c);
+                TVector.Store(place, places + c);
+            }
+        }
+
+        // Not best ≥ value, so that a NaN gets in; and best a number, so that it stays.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static TVector Better<TVector>(TVector value, TVector best) where TVector : unmanaged, ISimd<TVector> =>
+            TVector.Select(TVector.GreaterOrEqual(best, value), TVector.Zero, TVector.Equal(best, best));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static TVector Bits<TVector>(int value) where TVector : unmanaged, ISimd<TVector> =>
+            TVector.Create(BitConverter.Int32BitsToSingle(value));
+    }
+}
