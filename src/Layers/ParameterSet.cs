@@ -19,6 +19,8 @@ internal sealed class ParameterSet : IDisposable
 {
     private const int Alignment = 16;
 
+    private readonly TensorView buffersBefore;
+
     /// <param name="root">Module tree; its parameters must not have been placed before.</param>
     /// <param name="device">Where the blocks live.</param>
     /// <param name="seed">Seed of the initial values; parameter i draws from stream i.</param>
@@ -42,6 +44,8 @@ internal sealed class ParameterSet : IDisposable
             long first = start;
             foreach (var (name, parameter, index, _) in group)
             {
+                if (parameter.Name != "")
+                    throw new TensorException($"ParameterSet: {name} already has memory as {parameter.Name}; give every module one place in one set");
                 parameter.Place(name, Values.Slice(start, parameter.Shape), Gradients.Slice(start, parameter.Shape));
                 var initial = new float[parameter.Shape.Length];
                 parameter.Initializer(initial, parameter.Shape, new CounterRandom(seed, 0, (ulong)index));
@@ -53,6 +57,7 @@ internal sealed class ParameterSet : IDisposable
         Ranges = ranges;
 
         Buffers = Block(NamedBuffers.Sum(b => Padded(b.Buffer.Shape.Length)), "buffers");
+        buffersBefore = Block(Buffers.Length, "buffers before the step");
         start = 0;
         foreach (var (_, buffer) in NamedBuffers)
         {
@@ -90,9 +95,13 @@ internal sealed class ParameterSet : IDisposable
     /// <summary>Trainable numbers, padding not counted.</summary>
     public long Count => Named.Sum(n => n.Parameter.Shape.Length);
 
-    /// <summary>Starts a step: the next gradient of each parameter overwrites.</summary>
+    /// <summary>
+    /// Starts a step: the next gradient of each parameter overwrites. The buffers are remembered, because a forward pass
+    /// changes them before anyone can know whether the step will be good.
+    /// </summary>
     public void BeginGradients()
     {
+        Device.Copy(Buffers, buffersBefore);
         foreach (var (_, parameter) in Named)
             parameter.GradientWritten = false;
     }
@@ -105,11 +114,23 @@ internal sealed class ParameterSet : IDisposable
                 Device.Fill(parameter.Gradient, 0);
     }
 
+    /// <summary>Puts the buffers back to where the step began if the guard says that its gradients are not finite.</summary>
+    public void RestoreBuffers(TensorView guard) => Device.Run(new RestoreUnlessFinite(buffersBefore, Buffers, guard));
+
+    /// <summary>The parameters' parts of a block laid out as <see cref="Values"/>, by prefixed name.</summary>
+    public IEnumerable<(string Name, TensorView View)> SlicesOf(TensorView block, string prefix = "") =>
+        Named.Select(n => (prefix + n.Name, block.Slice(n.Parameter.Value.Offset - Values.Offset, n.Parameter.Shape)));
+
+    /// <summary>The buffers' parts of a block laid out as <see cref="Buffers"/>, by name.</summary>
+    public IEnumerable<(string Name, TensorView View)> BufferSlicesOf(TensorView block) =>
+        NamedBuffers.Select(n => (n.Name, block.Slice(n.Buffer.Value.Offset - Buffers.Offset, n.Buffer.Shape)));
+
     public void Dispose()
     {
         Device.Return(Values);
         Device.Return(Gradients);
         Device.Return(Buffers);
+        Device.Return(buffersBefore);
     }
 
     private static long Padded(long length) => (length + Alignment - 1) / Alignment * Alignment;

@@ -10,13 +10,20 @@ internal sealed class GradientSink(StepScope scope)
 {
     private TensorView current;
 
-    /// <summary>True once <see cref="Give"/> has passed on the gradient of the node at work.</summary>
+    /// <summary>True once <see cref="Give(Tensor)"/> has passed on the gradient of the node at work.</summary>
     internal bool Given { get; private set; }
 
     public Kernels.Devices.Device Device => scope.Device;
 
     /// <summary>False for inputs nobody needs a gradient of; their computation can be left out.</summary>
     public bool Wants(Tensor input) => input.RequiresGradient;
+
+    /// <summary>
+    /// True when <see cref="Give(Tensor)"/> would hand the memory of the node's gradient over. The node may then compute
+    /// the input's gradient in place before it gives it away.
+    /// </summary>
+    public bool CanGive(Tensor input) =>
+        input.RequiresGradient && input.Gradient.IsNone && !Given && current.Shape.Length == input.Shape.Length;
 
     public GradientTarget For(Tensor input)
     {
@@ -43,9 +50,9 @@ internal sealed class GradientSink(StepScope scope)
     {
         if (!input.RequiresGradient)
             return;
-        if (input.Gradient.IsNone && !Given && current.Shape == input.Shape)
+        if (CanGive(input))
         {
-            input.Gradient = current;
+            input.Gradient = current.Reshape(input.Shape);
             Given = true;
             return;
         }
@@ -55,6 +62,22 @@ internal sealed class GradientSink(StepScope scope)
             scope.Device.Run(new AddInto(source, target.View));
         else
             scope.Device.Copy(source, target.View);
+    }
+
+    /// <summary>
+    /// Hands a block the node has rented over to an input, whose gradient it becomes or is added to. The block must not be
+    /// among what the node saved; see <see cref="Node.Unsave"/>.
+    /// </summary>
+    public void Give(Tensor input, TensorView block)
+    {
+        if (input.RequiresGradient && input.Gradient.IsNone)
+        {
+            input.Gradient = block.Reshape(input.Shape);
+            return;
+        }
+        if (input.RequiresGradient)
+            scope.Device.Run(new AddInto(block.Reshape(input.Shape), input.Gradient));
+        scope.Device.Return(block);
     }
 
     internal void Begin(TensorView gradient)

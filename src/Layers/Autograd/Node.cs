@@ -5,7 +5,7 @@ namespace CudaKernels.Layers;
 /// <summary>One executed operation: its inputs, its output, what it saved and its derivative.</summary>
 internal abstract class Node(Tensor output)
 {
-    private readonly List<TensorView> saved = [];
+    private List<TensorView>? saved;
 
     public abstract string Name { get; }
 
@@ -17,14 +17,23 @@ internal abstract class Node(Tensor output)
     /// <summary>Hands a rented block to the node; it goes back to the pool after <see cref="Backward"/>.</summary>
     public TensorView Save(TensorView view)
     {
-        saved.Add(view);
+        (saved ??= []).Add(view);
+        return view;
+    }
+
+    /// <summary>Takes a block back out of what the node saved, to give it away.</summary>
+    protected TensorView Unsave(TensorView view)
+    {
+        saved!.RemoveAll(s => ReferenceEquals(s.Buffer, view.Buffer));
         return view;
     }
 
     internal void ReleaseSaved(StepScope scope)
     {
+        if (saved is null)
+            return;
         foreach (var view in saved)
             scope.Device.Return(view);
-        saved.Clear();
+        saved = null;
     }
 }

@@ -20,14 +20,12 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
     private Tape Tape => tape ??= new Tape(this);
 
     /// <summary>A new tensor with undefined contents.</summary>
-    public Tensor Rent(Shape shape, string madeBy, bool requiresGradient = false, DType type = DType.F32)
-    {
-        if (closed)
-            throw new TensorException($"{madeBy}: its step scope is closed; open a new one for every step");
-        var tensor = new Tensor(Device.Rent(shape, type, madeBy), this, madeBy, requiresGradient && record);
-        owned.Add(tensor);
-        return tensor;
-    }
+    public Tensor Rent(Shape shape, string madeBy, bool requiresGradient = false, DType type = DType.F32) =>
+        Own(new Tensor(Memory(shape, type, madeBy), this, madeBy, requiresGradient && record));
+
+    /// <summary>The scalar a loss writes its value to.</summary>
+    public Tensor RentLoss(string madeBy, bool requiresGradient) =>
+        Own(new Tensor(Memory(new Shape(1), DType.F32, madeBy), this, madeBy, requiresGradient && record) { IsLoss = true });
 
     /// <summary>A tensor with the given contents; <paramref name="madeBy"/> names it in errors.</summary>
     public Tensor Upload<T>(ReadOnlySpan<T> values, Shape shape, string madeBy, DType type = DType.F32) where T : unmanaged
@@ -76,6 +74,16 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
         }
         owned.Clear();
     }
+
+    private Tensor Own(Tensor tensor)
+    {
+        owned.Add(tensor);
+        return tensor;
+    }
+
+    private TensorView Memory(Shape shape, DType type, string madeBy) => closed
+        ? throw new TensorException($"{madeBy}: its step scope is closed; open a new one for every step")
+        : Device.Rent(shape, type, madeBy);
 
     internal void Release(Tensor tensor, string reason)
     {

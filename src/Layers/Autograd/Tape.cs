@@ -26,6 +26,10 @@ internal sealed class Tape(StepScope scope)
                 throw new TensorException($"Backward: {loss} belongs to another step scope");
             if (loss.Shape.Length != 1)
                 throw new TensorException($"Backward: a loss is a scalar but {loss} has {loss.Shape.Length} elements");
+            if (!loss.RequiresGradient)
+                throw new TensorException($"Backward: no parameter took part in {loss}; it has no gradient");
+            if (!loss.Gradient.IsNone)
+                throw new TensorException($"Backward: {loss} was given twice");
             loss.Gradient = scope.Device.Rent(loss.Shape, DType.F32, "loss gradient");
             scope.Device.Fill(loss.Gradient, 1);
         }

@@ -30,6 +30,9 @@ internal sealed class Tensor
     /// <summary>True when the backward pass has to visit this tensor.</summary>
     public bool RequiresGradient { get; }
 
+    /// <summary>Set on the scalars that losses return: the roots of the backward pass.</summary>
+    public bool IsLoss { get; init; }
+
     /// <summary>The memory; throws once the tensor is dead.</summary>
     public TensorView View => endedBy is null ? view
         : throw new TensorException($"{MadeBy}: its output {view} is dead ({endedBy}); read it earlier or hold it with scope.Keep(tensor)");

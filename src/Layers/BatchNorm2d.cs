@@ -1,0 +1,105 @@
+using CudaKernels.Kernels;
+
+namespace CudaKernels.Layers;
+
+/// <summary>
+/// Batch norm per channel, y = act(γ(x − μ)/√(σ² + ε) + β (+ residual)), with activation and residual fused into its store.
+/// Training uses the batch's statistics and moves the running ones; inference uses the running ones.
+/// Parameters "weight" (γ) and "bias" (β), buffers "running_mean" and "running_var".
+/// </summary>
+internal sealed class BatchNorm2d : Module
+{
+    private readonly float epsilon, momentum;
+
+    /// <param name="momentum">Share of the batch in the running statistics.</param>
+    public BatchNorm2d(int channels, float epsilon = 1e-5f, float momentum = 0.1f)
+    {
+        (this.epsilon, this.momentum) = (epsilon, momentum);
+        var shape = new Shape(channels);
+        Weight = AddParameter("weight", shape, Init.One);
+        Bias = AddParameter("bias", shape, Init.Zero);
+        RunningMean = AddBuffer("running_mean", shape, 0);
+        RunningVariance = AddBuffer("running_var", shape, 1);
+    }
+
+    public Parameter Weight { get; }
+
+    public Parameter Bias { get; }
+
+    public ModuleBuffer RunningMean { get; }
+
+    public ModuleBuffer RunningVariance { get; }
+
+    /// <param name="x">(N,H,W,C).</param>
+    /// <param name="residual">Added in front of the activation; the shape of x.</param>
+    public Tensor Forward(Tensor x, Activation activation = default, Tensor? residual = null)
+    {
+        Operands.Image(nameof(BatchNorm2d), x, Weight.Name, Weight.Shape[0]);
+        Operands.OnDevice(nameof(BatchNorm2d), x, Weight);
+        if (residual is not null)
+        {
+            Operands.Value(nameof(BatchNorm2d), "residual", residual);
+            Operands.SameShape(nameof(BatchNorm2d), "x", x, "residual", residual);
+            if (ReferenceEquals(residual, x))
+                throw new TensorException($"BatchNorm2d: residual is x itself ({x}); add it with Functional.Add instead");
+        }
+        if (IsTraining && x.Shape.Rows == 1)
+            throw new TensorException($"BatchNorm2d: {Weight.Name} expects more than one value per channel in training but x is {x}; "
+                + "use a larger batch or image, or Train(false)");
+
+        var scope = x.Scope;
+        var device = scope.Device;
+        var y = scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
+        TensorView mean = RunningMean.Value, variance = RunningVariance.Value;
+        if (IsTraining)
+        {
+            mean = device.Rent(mean.Shape, DType.F32, nameof(BatchNorm2d));
+            variance = device.Rent(mean.Shape, DType.F32, nameof(BatchNorm2d));
+            device.Run(new BatchNormStatistics(x.View, mean, variance));
+            device.Run(new BatchNormUpdateRunning(mean, variance, RunningMean.Value, RunningVariance.Value, x.Shape.Rows, momentum));
+        }
+        device.Run(new BatchNormApply(x.View, mean, variance, Weight.Value, Bias.Value, residual?.View ?? default, y.View, epsilon, activation));
+        var node = new NormNode(this, x, residual, y, mean, variance, activation, IsTraining);
+        if (IsTraining)
+        {
+            node.Save(mean);
+            node.Save(variance);
+        }
+        scope.Record(node);
+        return y;
+    }
+
+    private sealed class NormNode(BatchNorm2d layer, Tensor x, Tensor? residual, Tensor y, TensorView mean, TensorView variance,
+        Activation activation, bool training) : Node(y)
+    {
+        public override string Name => nameof(BatchNorm2d);
+
+        public override void Backward(TensorView gradient, GradientSink sink)
+        {
+            var device = sink.Device;
+            var sum = device.Rent(mean.Shape, DType.F32, Name);
+            var sumCentred = device.Rent(mean.Shape, DType.F32, Name);
+            device.Run(new BatchNormReduceGradient(x.View, Output.View, gradient, mean, sum, sumCentred, activation));
+            var (gradWeight, add) = sink.For(layer.Weight);
+            var (gradBias, _) = sink.For(layer.Bias);
+            device.Run(new BatchNormParameterGradient(sum, sumCentred, variance, gradWeight, gradBias, layer.epsilon, add));
+
+            // Both results are pointwise in the gradient, so one of them can take its memory over.
+            bool wantsX = sink.Wants(x), wantsResidual = residual is not null && sink.Wants(residual);
+            bool giveResidual = wantsX && wantsResidual && sink.CanGive(residual!);
+            bool giveX = wantsX && !giveResidual && sink.CanGive(x);
+            var inPlace = new GradientTarget(gradient, false);
+            var gradX = wantsX && !giveX ? sink.For(x) : inPlace;
+            var gradResidual = !wantsResidual ? default : giveResidual ? inPlace : sink.For(residual!);
+            if (wantsX || wantsResidual)
+                device.Run(new BatchNormInputGradient(x.View, Output.View, gradient, mean, variance, layer.Weight.Value, sum, sumCentred,
+                    x.Shape.Rows, gradX.View, gradResidual.View, layer.epsilon, activation, training, gradX.Accumulate, gradResidual.Accumulate));
+            if (giveResidual)
+                sink.Give(residual!);
+            if (giveX)
+                sink.Give(x);
+            device.Return(sum);
+            device.Return(sumCentred);
+        }
+    }
+}
