@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 
 namespace CudaKernels.Kernels;
 
@@ -8,8 +9,10 @@ namespace CudaKernels.Kernels;
 /// X (N,H,W,C), Weight (K,R,S,C/groups), Bias none or (K), Y (N,OH,OW,K).
 /// </summary>
 internal readonly record struct Conv2dForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IKernel
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IKernel, ISimdBody
 {
+    private const int FewChannels = 8;
+
     public Cost Cost => new(Shapes.Flops, X.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
 
     private Conv2dShapes Shapes => Conv2dShapes.Of(X, Weight, Y, Window, Groups);
@@ -25,5 +28,96 @@ internal readonly record struct Conv2dForward(
         Check.Apart(operation, "bias", Bias, "y", Y);
     }
 
-    public unsafe void Run(CpuDevice device) => Conv2dPlain.Forward(Shapes, X.F32, Weight.F32, Bias.F32, Y.F32, Activation);
+    public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>
+    /// Implicit matrix product: rows = output pixels, depth = taps x channels, columns = output channels. An image of few channels
+    /// is copied once with its zero columns, so that a whole kernel row is one contiguous run of S·C values.
+    /// </summary>
+    public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
+    {
+        var z = Shapes;
+        var w = Window;
+        if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
+        {
+            int width = z.Width + 2 * w.PadX;
+            var padded = device.Rent(new Shape(z.Batch, z.Height, width, z.InChannels), DType.F32, nameof(Conv2dForward));
+            device.Team.For(z.Batch * z.Height, new PadBody { From = X.F32, To = padded.F32, Row = z.Width * z.InChannels, Border = w.PadX * z.InChannels });
+            Multiply<TVector>(device, padded.F32, width, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels);
+            device.Return(padded);
+        }
+        else
+            Multiply<TVector>(device, X.F32, z.Width, w, z.GroupIn);
+    }
+
+    /// <param name="device">The device.</param>
+    /// <param name="source">The image, padded or as it came.</param>
+    /// <param name="width">Its width.</param>
+    /// <param name="window">The window on it; kernel rows that were made one tap have kernel width 1.</param>
+    /// <param name="channels">Contiguous values a tap reads.</param>
+    private unsafe void Multiply<TVector>(CpuDevice device, float* source, int width, Window window, int channels) where TVector : unmanaged, ISimd<TVector>
+    {
+        var z = Shapes;
+        int area = window.Area;
+        var taps = device.Rent(new Shape(3, area), DType.I32, nameof(Conv2dForward));
+        int* tapY = taps.I32, tapX = tapY + area, tapWeight = tapX + area;
+        for (int tap = 0; tap < area; tap++)
+        {
+            tapY[tap] = tap / window.KernelWidth * window.DilationY - window.PadY;
+            tapX[tap] = tap % window.KernelWidth * window.DilationX - window.PadX;
+            tapWeight[tap] = tap * channels;
+        }
+        nint kernel = (nint)area * channels;
+        for (int group = 0; group < Groups; group++)
+            ImplicitGemm.Run<TVector>(device, new Gather
+            {
+                Batch = z.Batch,
+                Height = z.OutHeight,
+                Width = z.OutWidth,
+                Source = source + group * z.GroupIn,
+                SourceHeight = z.Height,
+                SourceWidth = width,
+                SourceImage = (nint)z.Height * width * z.InChannels,
+                SourceRow = (nint)width * z.InChannels,
+                SourcePixel = z.InChannels,
+                Channels = channels,
+                ChannelStep = 1,
+                StepY = window.StrideY,
+                StepX = window.StrideX,
+                Taps = area,
+                TapY = tapY,
+                TapX = tapX,
+                TapWeight = tapWeight,
+                Run = window.DilationX == 1 && Groups == 1 ? window.KernelWidth : 1,
+                Weight = Weight.F32 + group * z.GroupOut * kernel,
+                WeightChannel = 1,
+                WeightColumn = kernel,
+                Target = Y.F32 + group * z.GroupOut,
+                TargetImage = (nint)z.OutHeight * z.OutWidth * z.OutChannels,
+                TargetRow = (nint)z.OutWidth * z.OutChannels,
+                TargetPixel = z.OutChannels,
+                Columns = z.GroupOut,
+                Bias = Bias.IsNone ? null : Bias.F32 + group * z.GroupOut,
+                Factor = Activation.Factor,
+            }, nameof(Conv2dForward));
+        device.Return(taps);
+    }
+
+    /// <summary>Copies image rows (one a task) and puts a border of zeros at both ends of each.</summary>
+    private unsafe struct PadBody : IRangeBody
+    {
+        public float* From, To;
+        public int Row, Border;
+
+        public readonly void Invoke(int start, int end, int worker)
+        {
+            for (nint row = start; row < end; row++)
+            {
+                float* to = To + row * (Row + 2 * Border);
+                new Span<float>(to, Border).Clear();
+                new Span<float>(From + row * Row, Row).CopyTo(new Span<float>(to + Border, Row));
+                new Span<float>(to + Border + Row, Border).Clear();
+            }
+        }
+    }
 }

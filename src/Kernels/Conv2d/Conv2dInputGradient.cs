@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 
 namespace CudaKernels.Kernels;
 
@@ -10,7 +11,7 @@ namespace CudaKernels.Kernels;
 /// GradY (N,OH,OW,K), Weight (K,R,S,C/groups), GradX (N,H,W,C).
 /// </summary>
 internal readonly record struct Conv2dInputGradient(
-    TensorView GradY, TensorView Weight, TensorView GradX, Window Window, int Groups = 1, bool Accumulate = false, TensorView Bias = default) : IKernel
+    TensorView GradY, TensorView Weight, TensorView GradX, Window Window, int Groups = 1, bool Accumulate = false, TensorView Bias = default) : IKernel, ISimdBody
 {
     public Cost Cost => new(Shapes.Flops, GradY.Bytes + Weight.Bytes + Bias.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 
@@ -26,5 +27,79 @@ internal readonly record struct Conv2dInputGradient(
         Check.Apart(operation, "bias", Bias, "gradX", GradX);
     }
 
-    public unsafe void Run(CpuDevice device) => Conv2dPlain.InputGradient(Shapes, GradY.F32, Weight.F32, GradX.F32, Bias.F32, Accumulate);
+    public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>
+    /// Pixels of x fall into StrideY·StrideX classes by their position modulo the stride; all pixels of a class see the same taps, and
+    /// neighbours in a class see neighbours of gradY. So each class is one implicit matrix product: rows = its pixels, depth =
+    /// its taps x output channels, columns = input channels. A class no tap reaches gets zeros (the sum of no taps).
+    /// </summary>
+    public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
+    {
+        var taps = device.Rent(new Shape(3, Window.Area), DType.I32, nameof(Conv2dInputGradient));
+        for (int y = 0; y < Math.Min(Window.StrideY, Shapes.Height); y++)
+            for (int x = 0; x < Math.Min(Window.StrideX, Shapes.Width); x++)
+                RunClass<TVector>(device, y, x, taps.I32);
+        device.Return(taps);
+    }
+
+    private unsafe void RunClass<TVector>(CpuDevice device, int firstY, int firstX, int* taps) where TVector : unmanaged, ISimd<TVector>
+    {
+        var z = Shapes;
+        var w = Window;
+        int* tapY = taps, tapX = taps + w.Area, tapWeight = tapX + w.Area;
+        int count = 0, run = 0;
+        for (int r = w.KernelHeight - 1; r >= 0; r--)
+        {
+            int offsetY = firstY + w.PadY - r * w.DilationY;
+            if (offsetY % w.StrideY != 0)
+                continue;
+            run = 0;
+            for (int s = w.KernelWidth - 1; s >= 0; s--)
+            {
+                int offsetX = firstX + w.PadX - s * w.DilationX;
+                if (offsetX % w.StrideX != 0)
+                    continue;
+                tapY[count] = offsetY / w.StrideY;
+                tapX[count] = offsetX / w.StrideX;
+                tapWeight[count++] = (r * w.KernelWidth + s) * z.GroupIn;
+                run++;
+            }
+        }
+        bool adjacent = run > 1 && tapX[1] == tapX[0] + 1 && Groups == 1;
+        nint kernel = (nint)w.Area * z.GroupIn;
+        for (int group = 0; group < Groups; group++)
+            ImplicitGemm.Run<TVector>(device, new Gather
+            {
+                Batch = z.Batch,
+                Height = (z.Height - firstY + w.StrideY - 1) / w.StrideY,
+                Width = (z.Width - firstX + w.StrideX - 1) / w.StrideX,
+                Source = GradY.F32 + group * z.GroupOut,
+                SourceHeight = z.OutHeight,
+                SourceWidth = z.OutWidth,
+                SourceImage = (nint)z.OutHeight * z.OutWidth * z.OutChannels,
+                SourceRow = (nint)z.OutWidth * z.OutChannels,
+                SourcePixel = z.OutChannels,
+                Channels = z.GroupOut,
+                ChannelStep = 1,
+                StepY = 1,
+                StepX = 1,
+                Taps = count,
+                TapY = tapY,
+                TapX = tapX,
+                TapWeight = tapWeight,
+                Run = adjacent ? run : 1,
+                Weight = Weight.F32 + group * z.GroupOut * kernel,
+                WeightChannel = kernel,
+                WeightColumn = 1,
+                Target = GradX.F32 + ((nint)firstY * z.Width + firstX) * z.InChannels + group * z.GroupIn,
+                TargetImage = (nint)z.Height * z.Width * z.InChannels,
+                TargetRow = (nint)w.StrideY * z.Width * z.InChannels,
+                TargetPixel = (nint)w.StrideX * z.InChannels,
+                Columns = z.GroupIn,
+                Bias = Bias.IsNone ? null : Bias.F32 + group * z.GroupIn,
+                Factor = 1,
+                Accumulate = Accumulate,
+            }, nameof(Conv2dInputGradient));
+    }
 }

@@ -24,12 +24,12 @@ internal readonly record struct Conv2dShapes(
         Check.Rank(operation, yName, y, 4);
         window.Validate(operation);
         int inChannels = x.Shape[3], outChannels = weight.Shape[0];
-        Check.That(groups >= 1 && inChannels % groups == 0 && outChannels % groups == 0, operation, "groups",
-            $"a divisor of {inChannels} input and {outChannels} output channels", groups);
+        if (groups < 1 || inChannels % groups != 0 || outChannels % groups != 0)
+            throw new KernelException($"{operation}: groups expects a divisor of {inChannels} input and {outChannels} output channels but is {groups}");
         Check.Shape(operation, weightName, weight, new Shape(outChannels, window.KernelHeight, window.KernelWidth, inChannels / groups));
         int outHeight = window.OutHeight(x.Shape[1]), outWidth = window.OutWidth(x.Shape[2]);
-        Check.That(outHeight > 0 && outWidth > 0, operation, "window",
-            $"to fit into {xName} {x}; use a larger image, more padding or a smaller kernel", window);
+        if (outHeight == 0 || outWidth == 0)
+            throw new KernelException($"{operation}: window expects to fit into {xName} {x}; use a larger image, more padding or a smaller kernel but is {window}");
         Check.Shape(operation, yName, y, new Shape(x.Shape[0], outHeight, outWidth, outChannels));
     }
 

@@ -9,7 +9,8 @@ internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias
 
     public void Validate()
     {
-        Check.That(!GradY.IsNone && GradY.Type == DType.F32, nameof(ChannelSum), "gradY", "f32", GradY);
+        if (GradY.IsNone || GradY.Type != DType.F32)
+            throw new KernelException($"{nameof(ChannelSum)}: gradY expects f32 but is {GradY}");
         Check.Shape(nameof(ChannelSum), "gradBias", GradBias, new Shape(GradY.Shape.Channels));
         Check.Apart(nameof(ChannelSum), "gradY", GradY, "gradBias", GradBias);
     }

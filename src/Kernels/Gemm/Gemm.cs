@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 
 namespace CudaKernels.Kernels;
 
@@ -7,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// have any shape of the right length, so an activation (N,H,W,C) goes in as its rows.
 /// </summary>
 internal readonly record struct Gemm(
-    TensorView A, TensorView B, TensorView C, int M, int N, int K, bool TransposeA = false, bool TransposeB = false, bool Accumulate = false) : IKernel
+    TensorView A, TensorView B, TensorView C, int M, int N, int K, bool TransposeA = false, bool TransposeB = false, bool Accumulate = false) : IKernel, ISimdBody
 {
     public Cost Cost => new(2.0 * M * N * K, A.Bytes + B.Bytes + C.Bytes * (Accumulate ? 2 : 1));
 
@@ -20,17 +21,13 @@ internal readonly record struct Gemm(
         Check.Apart(nameof(Gemm), "b", B, "c", C);
     }
 
-    public unsafe void Run(CpuDevice device)
+    public void Run(CpuDevice device) => device.Dispatch(this);
+
+    public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
-        float* a = A.F32, b = B.F32, c = C.F32;
-        for (int i = 0; i < M; i++)
-            for (int j = 0; j < N; j++)
-            {
-                float sum = Accumulate ? c[(long)i * N + j] : 0;
-                for (int k = 0; k < K; k++)
-                    sum += a[TransposeA ? (long)k * M + i : (long)i * K + k] * b[TransposeB ? (long)j * K + k : (long)k * N + j];
-                c[(long)i * N + j] = sum;
-            }
+        int zeroTap = 0;
+        ImplicitGemm.Run<TVector>(device, Gather.Matrix(M, A.F32, TransposeA ? 1 : K, K, TransposeA ? M : 1,
+            B.F32, TransposeB ? 1 : N, TransposeB ? K : 1, C.F32, N, &zeroTap) with { Accumulate = Accumulate }, nameof(Gemm));
     }
 
     private static void Length(string argument, TensorView view, long rows, long columns)

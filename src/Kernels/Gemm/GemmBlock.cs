@@ -49,7 +49,7 @@ internal static unsafe class GemmBlock
                 new Span<float>(c + i * ldc, n).Clear();
         for (int start = 0; start < k; start += MaxDepth)
         {
-            var work = new TileWork { Taps = 1, Depth = Math.Min(MaxDepth, k - start), Step = 1, Shift = start, Accumulate = accumulate || start > 0, Factor = 1 };
+            var work = new TileWork { Taps = 1, TapStride = rows, Depth = Math.Min(MaxDepth, k - start), Step = 1, Shift = start, Accumulate = accumulate || start > 0, Factor = 1 };
             for (int row = 0; row < m; row += rows)
             {
                 for (int i = 0; i < rows; i++)

@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 
 namespace CudaKernels.Kernels;
 
@@ -7,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// Gradients are <see cref="Gemm"/> (x and weight) and <see cref="ChannelSum"/> (bias).
 /// </summary>
 internal readonly record struct LinearForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Activation Activation = default) : IKernel
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Activation Activation = default) : IKernel, ISimdBody
 {
     public Cost Cost => new(2.0 * X.Shape.Rows * Weight.Length, X.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
 
@@ -16,9 +17,10 @@ internal readonly record struct LinearForward(
         const string operation = nameof(LinearForward);
         Check.Rank(operation, "weight", Weight, 2);
         int outputs = Weight.Shape[0], inputs = Weight.Shape[1];
-        Check.That(!X.IsNone && X.Type == DType.F32 && X.Shape.Channels == inputs, operation, "x", $"f32 with {inputs} channels, as weight {Weight} has", X);
-        Check.That(!Y.IsNone && Y.Type == DType.F32 && Y.Shape.Channels == outputs && Y.Length == X.Shape.Rows * outputs, operation, "y",
-            $"f32 with {X.Shape.Rows} rows of {outputs} channels", Y);
+        if (X.IsNone || X.Type != DType.F32 || X.Shape.Channels != inputs)
+            throw new KernelException($"{operation}: x expects f32 with {inputs} channels, as weight {Weight} has, but is {X}");
+        if (Y.IsNone || Y.Type != DType.F32 || Y.Shape.Channels != outputs || Y.Length != X.Shape.Rows * outputs)
+            throw new KernelException($"{operation}: y expects f32 with {X.Shape.Rows} rows of {outputs} channels but is {Y}");
         Check.Optional(operation, "bias", Bias, new Shape(outputs));
         Activation.Validate(operation);
         Check.Apart(operation, "x", X, "y", Y);
@@ -26,9 +28,12 @@ internal readonly record struct LinearForward(
         Check.Apart(operation, "bias", Bias, "y", Y);
     }
 
-    public unsafe void Run(CpuDevice device)
+    public void Run(CpuDevice device) => device.Dispatch(this);
+
+    public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
-        int outputs = Weight.Shape[0], inputs = Weight.Shape[1];
-        Conv2dPlain.Forward(new(1, 1, (int)X.Shape.Rows, inputs, 1, (int)X.Shape.Rows, outputs, 1, Window.Square(1)), X.F32, Weight.F32, Bias.F32, Y.F32, Activation);
+        int outputs = Weight.Shape[0], inputs = Weight.Shape[1], zeroTap = 0;
+        ImplicitGemm.Run<TVector>(device, Gather.Matrix((int)X.Shape.Rows, X.F32, inputs, inputs, 1, Weight.F32, 1, inputs, Y.F32, outputs, &zeroTap)
+            with { Bias = Bias.F32, Factor = Activation.Factor }, nameof(LinearForward));
     }
 }

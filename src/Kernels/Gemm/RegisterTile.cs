@@ -6,8 +6,8 @@ namespace CudaKernels.Kernels;
 /// <summary>What one call of <see cref="RegisterTile"/> does beside its three pointers; see there.</summary>
 internal unsafe struct TileWork
 {
-    /// <summary>Row pointer groups to sum over.</summary>
-    public int Taps;
+    /// <summary>Groups of row pointers to sum over, and the pointers from one group to the next.</summary>
+    public int Taps, TapStride;
 
     /// <summary>Elements read through each row pointer, <see cref="Step"/> floats apart, beginning <see cref="Shift"/> floats on.</summary>
     public int Depth, Step;
@@ -29,7 +29,7 @@ internal unsafe struct TileWork
 
 /// <summary>
 /// The innermost loop of all matrix work: one tile of c held in registers while a sum runs.
-///   c[i][n] (+)= bias[n] + Σ_t Σ_j a[t·Rows + i][shift + j·step] · b[(t·depth + j)·Width + n],   then the activation
+///   c[i][n] (+)= bias[n] + Σ_t Σ_j a[t·tapStride + i][shift + j·step] · b[(t·depth + j)·Width + n],   then the activation
 /// for i in [0, Rows), n in [0, Width). Rows of a and of c are reached through pointers, so that a row may be a pixel of an image
 /// (implicit convolution), a row of zeros (padding), a row or a column of a matrix, or a packed panel (step = Rows); b is a packed panel.
 /// Two vectors wide; 6 rows fill 16 vector registers, 12 rows fill the 32 of 16-lane machines (12x32 and 6x16 reach the core's peak).
@@ -116,7 +116,7 @@ internal static unsafe class RegisterTile
         for (int tap = work.Taps; tap > 0; tap--)
         {
             float* a0 = a[0] + shift, a1 = a[1] + shift, a2 = a[2] + shift, a3 = a[3] + shift, a4 = a[4] + shift, a5 = a[5] + shift;
-            a += 6;
+            a += work.TapStride;
             for (nint j = 0; j != end; j += step)
             {
                 low = TVector.Load(b);
@@ -215,7 +215,7 @@ internal static unsafe class RegisterTile
         for (int tap = work.Taps; tap > 0; tap--)
         {
             float* a0 = a[0] + shift, a1 = a[1] + shift, a2 = a[2] + shift, a3 = a[3] + shift, a4 = a[4] + shift, a5 = a[5] + shift, a6 = a[6] + shift, a7 = a[7] + shift, a8 = a[8] + shift, a9 = a[9] + shift, a10 = a[10] + shift, a11 = a[11] + shift;
-            a += 12;
+            a += work.TapStride;
             for (nint j = 0; j != end; j += step)
             {
                 low = TVector.Load(b);

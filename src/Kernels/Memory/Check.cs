@@ -3,7 +3,7 @@ namespace CudaKernels.Kernels;
 /// <summary>Argument checks that write the house's error sentence: operation, argument, what was expected, what came.</summary>
 internal static class Check
 {
-    public static void That(bool condition, string operation, string argument, string expected, object came)
+    public static void That<TCame>(bool condition, string operation, string argument, string expected, TCame came)
     {
         if (!condition)
             throw new KernelException($"{operation}: {argument} expects {expected} but is {came}");

@@ -117,7 +117,7 @@ public unsafe class GemmTests
         Fails(() => test.Device.Run(new Gemm(a, b, c, 2, 5, 3)), "Gemm: b expects 3x5 = 15 f32 elements but is f32[3,4]");
         Fails(() => test.Device.Run(new Gemm(a, b, a, 2, 3, 4)), "Gemm: a expects 2x4 = 8 f32 elements but is f32[2,3]");
         Fails(() => test.Device.Run(new Gemm(a, test.Zeros(3, 3), a, 2, 3, 3)), "Gemm: a f32[2,3] and c f32[2,3] share memory; give them buffers of their own");
-        Fails(() => test.Device.Run(new LinearForward(a, b, default, c)), "LinearForward: x expects f32 with 4 channels, as weight f32[3,4] has but is f32[2,3]");
+        Fails(() => test.Device.Run(new LinearForward(a, b, default, c)), "LinearForward: x expects f32 with 4 channels, as weight f32[3,4] has, but is f32[2,3]");
         Fails(() => test.Device.Run(new LinearForward(a, test.Zeros(4, 3), b, c)), "LinearForward: bias expects f32[4] but is f32[3,4]");
         Fails(() => test.Device.Run(new LinearForward(a, test.Zeros(4, 3), default, b)), "LinearForward: y expects f32 with 2 rows of 4 channels but is f32[3,4]");
         Fails(() => test.Device.Run(new ChannelSum(a, b)), "ChannelSum: gradBias expects f32[3] but is f32[3,4]");

@@ -1,0 +1,166 @@
+using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// Matrix product whose left-hand rows are gathered, not copied: rows = points of a grid, depth = taps x channels, columns =
+/// output channels (see <see cref="Gather"/>). The weights are packed once into panels; the source is read where it lies, through
+/// a table of row pointers (one per grid point and tap; padding points at a row of zeros), the "indirect convolution" of
+/// M. Dukhan, 2019. Order of the loops in one thread: block of rows (its part of the source stays in the second-level cache), block
+/// of depth, panel (stays in the first-level cache), register tile. Sums run over depth in one order for every element, so
+/// the way rows and panels are dealt to threads does not show in the result.
+/// </summary>
+internal static unsafe class ImplicitGemm
+{
+    private const int RowsPerBlock = 240;
+
+    public static void Run<TVector>(CpuDevice device, in Gather gather, string owner) where TVector : unmanaged, ISimd<TVector>
+    {
+        int height = RegisterTile.Rows<TVector>(), tiles = (gather.Rows + height - 1) / height;
+        if (tiles == 0 || gather.Columns == 0)
+            return;
+        var layout = new PanelLayout(gather.Taps, gather.Run, gather.Channels, gather.Columns, RegisterTile.Width<TVector>());
+        int threads = device.Team.Threads, tilesPerBlock = Math.Max(1, RowsPerBlock / height);
+        int rowBlocks = (tiles + tilesPerBlock * threads - 1) / (tilesPerBlock * threads) * threads;
+        rowBlocks = Math.Min(rowBlocks, (tiles + 3) / 4);
+        int panelGroups = Math.Min(layout.Panels, (threads + rowBlocks - 1) / rowBlocks);
+        tilesPerBlock = (tiles + rowBlocks - 1) / rowBlocks;
+
+        int tableBytes = (tilesPerBlock * height * (gather.Taps + 1) * sizeof(float*) + tilesPerBlock + 63) / 64 * 64;
+        int zeroBytes = (layout.Run * gather.Channels * gather.ChannelStep * sizeof(float) + 63) / 64 * 64;
+        var packed = device.Rent(new Shape(checked((int)layout.Floats)), DType.F32, owner);
+        var scratch = device.Rent(new Shape(checked(threads * tableBytes + zeroBytes)), DType.U8, owner);
+        var zeros = (float*)(scratch.U8 + threads * tableBytes);
+        new Span<byte>(zeros, zeroBytes).Clear();
+
+        device.Team.For(layout.Blocks * layout.Panels, new PackBody<TVector> { Gather = gather, Layout = layout, Packed = packed.F32 });
+        device.Team.For(rowBlocks * panelGroups, new MultiplyBody<TVector>
+        {
+            Gather = gather,
+            Layout = layout,
+            Packed = packed.F32,
+            Tables = scratch.U8,
+            TableBytes = tableBytes,
+            Zeros = zeros,
+            Tiles = tiles,
+            TilesPerBlock = tilesPerBlock,
+            RowBlocks = rowBlocks,
+            PanelGroups = panelGroups,
+        });
+        device.Return(scratch);
+        device.Return(packed);
+    }
+
+    /// <summary>One panel of one block a task.</summary>
+    private struct PackBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    {
+        public Gather Gather;
+        public PanelLayout Layout;
+        public float* Packed;
+
+        public readonly void Invoke(int start, int end, int worker)
+        {
+            for (int task = start; task < end; task++)
+            {
+                var block = Layout.Block(task / Layout.Panels);
+                int panel = task % Layout.Panels, column = panel * Layout.Width;
+                float* to = Packed + block.Start + panel * block.PanelFloats;
+                for (int tap = block.Tap; tap < block.Tap + block.Taps; tap++, to += block.Channels * Layout.Width)
+                    Panel.Pack<TVector>(Gather.Weight + Gather.TapWeight[tap] + block.Channel * Gather.WeightChannel + column * Gather.WeightColumn,
+                        block.Channels, Gather.WeightChannel, Math.Min(Layout.Width, Layout.Columns - column), Gather.WeightColumn, to);
+            }
+        }
+    }
+
+    /// <summary>One block of rows times one group of panels a task.</summary>
+    private struct MultiplyBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    {
+        public Gather Gather;
+        public PanelLayout Layout;
+        public float* Packed, Zeros;
+        public byte* Tables;
+        public int TableBytes, Tiles, TilesPerBlock, RowBlocks, PanelGroups;
+
+        public readonly void Invoke(int start, int end, int worker)
+        {
+            int height = RegisterTile.Rows<TVector>(), filled = -1;
+            var sources = (float**)(Tables + (nint)worker * TableBytes);                     // (tile, tap, row of the tile)
+            float** targets = sources + TilesPerBlock * height * Gather.Taps;                // (tile, row of the tile)
+            var inside = (bool*)(targets + TilesPerBlock * height);                          // (tile): runs of taps are contiguous
+            for (int task = start; task < end; task++)
+            {
+                int rowBlock = task / PanelGroups, group = task % PanelGroups;
+                int firstTile = (int)((long)rowBlock * Tiles / RowBlocks), tiles = (int)((rowBlock + 1L) * Tiles / RowBlocks) - firstTile;
+                if (filled != rowBlock)
+                    Fill(firstTile, tiles, height, sources, targets, inside);
+                filled = rowBlock;
+                Multiply(tiles, height, sources, targets, inside, Layout.Panels * group / PanelGroups, Layout.Panels * (group + 1) / PanelGroups);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Multiply(int tiles, int height, float** sources, float** targets, bool* inside, int firstPanel, int lastPanel)
+        {
+            for (int index = 0; index < Layout.Blocks; index++)
+            {
+                var block = Layout.Block(index);
+                int run = Layout.Run;
+                var single = new TileWork
+                {
+                    Taps = block.Taps,
+                    TapStride = height,
+                    Depth = block.Channels,
+                    Step = Gather.ChannelStep,
+                    Shift = (nint)block.Channel * Gather.ChannelStep,
+                    Accumulate = Gather.Accumulate || index > 0,
+                    Bias = index == 0 ? Gather.Bias : null,
+                    Factor = index == Layout.Blocks - 1 ? Gather.Factor : 1,
+                };
+                for (int panel = firstPanel; panel < lastPanel; panel++)
+                {
+                    single.Column = panel * Layout.Width;
+                    single.Columns = Math.Min(Layout.Width, Layout.Columns - single.Column);
+                    var merged = single;
+                    merged.Taps = block.Taps / run;
+                    merged.TapStride = height * run;
+                    merged.Depth = block.Channels * run;
+                    float* b = Packed + block.Start + panel * block.PanelFloats;
+                    for (int tile = 0; tile < tiles; tile++)
+                        RegisterTile.Multiply<TVector>(inside[tile] ? merged : single,
+                            sources + ((nint)tile * Gather.Taps + block.Tap) * height, b, targets + (nint)tile * height);
+                }
+            }
+        }
+
+        /// <summary>Writes the row pointers of a block; rows behind the last one repeat it.</summary>
+        private readonly void Fill(int firstTile, int tiles, int height, float** sources, float** targets, bool* inside)
+        {
+            int last = Gather.Rows - 1, run = Layout.Run;
+            for (int tile = 0; tile < tiles; tile++, sources += Gather.Taps * height, targets += height)
+            {
+                bool allInside = run > 1;
+                for (int i = 0; i < height; i++)
+                {
+                    int row = Math.Min((firstTile + tile) * height + i, last);
+                    int x = row % Gather.Width, rest = row / Gather.Width, y = rest % Gather.Height, image = rest / Gather.Height;
+                    targets[i] = Gather.Target + image * Gather.TargetImage + y * Gather.TargetRow + x * Gather.TargetPixel;
+                    float* from = Gather.Source + image * Gather.SourceImage;
+                    y *= Gather.StepY;
+                    x *= Gather.StepX;
+                    for (int tap = 0; tap < Gather.Taps; tap++)
+                    {
+                        int sourceY = y + Gather.TapY[tap], sourceX = x + Gather.TapX[tap];
+                        bool insideX = (uint)sourceX < (uint)Gather.SourceWidth;
+                        allInside &= insideX;
+                        sources[tap * height + i] = insideX && (uint)sourceY < (uint)Gather.SourceHeight
+                            ? from + sourceY * Gather.SourceRow + sourceX * Gather.SourcePixel
+                            : Zeros;
+                    }
+                }
+                inside[tile] = allInside;
+            }
+        }
+    }
+}
