@@ -1,0 +1,109 @@
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// Gradient of <see cref="DeformConv2dForward"/> with respect to the weight: gradWeight[k,t,c] (+)= Σ pixels gradY[pixel,k] · columns[pixel,t,c].
+/// The bias gradient is <see cref="ChannelSum"/>.
+/// </summary>
+/// <remarks>
+/// The columns are gathered again: keeping those of the forward pass would take taps times the memory of x and save little
+/// time. Chunk by chunk of output pixels: columns and the transpose of gradY over tiles of pixels, then the product over blocks
+/// of columns of gradWeight; every element is summed over the pixels in order, whatever the number of threads.
+/// </remarks>
+internal readonly record struct DeformConv2dWeightGradient(
+    TensorView X, TensorView Offset, TensorView Mask, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, int OffsetGroups = 1,
+    bool Accumulate = false) : IKernel
+{
+    private const int BlockColumns = 64;
+
+    public Cost Cost => new(Shapes.Flops, X.Bytes + Offset.Bytes + Mask.Bytes + GradY.Bytes + GradWeight.Bytes * (Accumulate ? 2 : 1));
+
+    private DeformShapes Shapes => new(Conv2dShapes.Of(X, GradWeight, GradY, Window, Groups), OffsetGroups);
+
+    public void Validate()
+    {
+        const string operation = nameof(DeformConv2dWeightGradient);
+        DeformShapes.Validate(operation, X, Offset, Mask, GradWeight, "gradY", GradY, Window, Groups, OffsetGroups, "gradWeight");
+        Check.Apart(operation, "x", X, "gradWeight", GradWeight);
+        Check.Apart(operation, "offset", Offset, "gradWeight", GradWeight);
+        Check.Apart(operation, "mask", Mask, "gradWeight", GradWeight);
+        Check.Apart(operation, "gradY", GradY, "gradWeight", GradWeight);
+    }
+
+    public void Run(CpuDevice device) => device.Dispatch(new Body(this));
+
+    private readonly struct Body(DeformConv2dWeightGradient op) : ISimdBody
+    {
+        public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
+        {
+            var shapes = op.Shapes;
+            var conv = shapes.Conv;
+            if (conv.Outputs == 0 && !op.Accumulate)
+                device.Fill(op.GradWeight, 0);
+            // A row of the transpose is a little longer than a chunk: rows a power of two apart would fall into the same cache sets.
+            int stride = shapes.ChunkPixels + 16;
+            int blocks = (shapes.GroupDepth + BlockColumns - 1) / BlockColumns;
+            long packedLength = GemmBlock.PackedFloats<TVector>(BlockColumns, shapes.ChunkPixels);
+            using var scratch = new DeformScratch(device, shapes, shapes.ChunkPixels);
+            var transposed = device.Rent(new Shape(conv.OutChannels, stride), DType.F32, nameof(DeformConv2dWeightGradient));
+            var packed = device.Rent(new Shape(device.Team.Threads, checked((int)packedLength)), DType.F32, nameof(DeformConv2dWeightGradient));
+            var sampler = new DeformSampler(shapes, op.Offset.F32, op.Mask.F32);
+            var gather = new DeformGather<TVector>(shapes, op.X.F32, scratch.Zeros);
+            for (long first = 0; first < conv.Outputs; first += shapes.ChunkPixels)
+            {
+                int count = (int)Math.Min(shapes.ChunkPixels, conv.Outputs - first);
+                device.Team.For(shapes.Tiles(count), new ColumnTiles<TVector>(
+                    shapes, sampler, gather, op.GradY.F32, scratch.Samples, scratch.Columns, transposed.F32, stride, first, count));
+                device.Team.For(conv.Groups * blocks, new Product<TVector>(
+                    shapes, scratch.Columns, transposed.F32, stride, packed.F32, packedLength, op.GradWeight.F32, count, blocks, op.Accumulate || first > 0));
+            }
+            device.Return(transposed);
+            device.Return(packed);
+        }
+    }
+
+    /// <summary>Samples and columns of the chunk's pixels, and transposed[k, pixel] = gradY[pixel, k].</summary>
+    private readonly unsafe struct ColumnTiles<TVector>(
+        DeformShapes shapes, DeformSampler sampler, DeformGather<TVector> gather, float* gradY, DeformSample* samples, float* columns,
+        float* transposed, int stride, long firstPixel, int pixels) : IRangeBody
+        where TVector : unmanaged, ISimd<TVector>
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            int outChannels = shapes.Conv.OutChannels;
+            for (int tile = start; tile < end; tile++)
+            {
+                int first = tile * DeformShapes.TilePixels, count = Math.Min(DeformShapes.TilePixels, pixels - first);
+                var ownSamples = samples + (long)first * shapes.Samples;
+                sampler.Samples(firstPixel + first, count, ownSamples);
+                gather.Columns(firstPixel + first, count, ownSamples, columns + (long)first * shapes.RowLength);
+                float* from = gradY + (firstPixel + first) * outChannels;
+                for (int k = 0; k < outChannels; k++)
+                    for (int p = 0; p < count; p++)
+                        transposed[(long)k * stride + first + p] = from[(long)p * outChannels + k];
+            }
+        }
+    }
+
+    /// <summary>One block of columns of one group's gradWeight (K/groups, taps · C/groups).</summary>
+    private readonly unsafe struct Product<TVector>(
+        DeformShapes shapes, float* columns, float* transposed, int stride, float* packed, long packedLength, float* gradWeight,
+        int pixels, int blocks, bool accumulate) : IRangeBody
+        where TVector : unmanaged, ISimd<TVector>
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            int depth = shapes.GroupDepth, groupOut = shapes.Conv.GroupOut;
+            float* own = packed + worker * packedLength;
+            for (int task = start; task < end; task++)
+            {
+                int group = task / blocks, column = task % blocks * BlockColumns, count = Math.Min(BlockColumns, depth - column);
+                GemmBlock.PackB<TVector>(count, pixels, columns + (long)group * depth + column, shapes.RowLength, 1, own);
+                GemmBlock.Multiply<TVector>(groupOut, count, pixels, transposed + (long)group * groupOut * stride, stride, own,
+                    gradWeight + (long)group * groupOut * depth + column, depth, accumulate);
+            }
+        }
+    }
+}
