@@ -55,6 +55,56 @@ public class DatasetTests
         Assert.Equal([205, 87, 72], check.Splits.Select(split => split.Images));
     }
 
+    [Fact]
+    public void GeneratesADataSetThatOpensAndChecks()
+    {
+        var folder = Directory.CreateTempSubdirectory().FullName;
+        var yaml = SyntheticGenerator.Write(folder, 32, 96, seed: 5, threads: 2);
+        var train = DatasetSource.Open(yaml, "train");
+        var validation = DatasetSource.Open(folder, "val");
+        DatasetSource.RequireSameClasses(train, validation);
+        Assert.Equal((28, 4), (train.Count, validation.Count));
+        Assert.Equal(SyntheticShape.Names, train.Classes);
+        var check = DatasetCheck.Run(folder);
+        Assert.DoesNotContain(check.Problems, problem => problem.Fatal || !problem.Message.Contains("has no object", StringComparison.Ordinal));
+        for (var i = 0; i < train.Count; i++)
+            foreach (var found in train.Read(i).Objects)
+            {
+                var polygon = Assert.Single(found.Segmentation!.Polygons);
+                Assert.Equal(SyntheticShape.Area(polygon), found.Area, 0.01);
+                Assert.Equal(polygon.Where((_, k) => k % 2 == 0).Min(), found.Box.X1, 0.011);
+                Assert.Equal(polygon.Where((_, k) => k % 2 == 1).Max(), found.Box.Y2, 0.011);
+                Assert.InRange(Math.Max(found.Box.Width, found.Box.Height), 15, 96);
+            }
+
+        var again = Directory.CreateTempSubdirectory().FullName;
+        SyntheticGenerator.Write(again, 32, 96, seed: 5);
+        foreach (var file in new[] { "annotations/train.json", "images/train/000007.jpg", "images/val/000001.jpg" })
+            Assert.Equal(File.ReadAllBytes(Path.Combine(folder, file)), File.ReadAllBytes(Path.Combine(again, file)));
+        SyntheticGenerator.Write(again, 32, 96, seed: 6); // over itself
+        Assert.NotEqual(File.ReadAllBytes(Path.Combine(folder, "images/train/000007.jpg")), File.ReadAllBytes(Path.Combine(again, "images/train/000007.jpg")));
+        File.WriteAllText(Path.Combine(again, "data.yaml"), "train: something of the user");
+        Assert.Contains("holds other files", Assert.Throws<DataException>(() => SyntheticGenerator.Write(again, 32, 96, seed: 6)).Message);
+    }
+
+    [Fact]
+    public void GeneratedObjectsStayVisibleAndAreDrawnWhereTheyAreAnnotated()
+    {
+        for (ulong index = 0; index < 40; index++)
+        {
+            var picture = new SyntheticPicture(160, seed: 1, index);
+            Assert.InRange(picture.Objects.Count, 1, 6);
+            for (var i = 0; i < picture.Objects.Count; i++)
+            {
+                Assert.InRange(picture.VisibleFraction(i), 0.7, 1.0000001);
+                var polygon = picture.Objects[i].Polygon;
+                Assert.All(polygon, value => Assert.InRange(value, 0, 160));
+                var area = SyntheticShape.Area(polygon);
+                Assert.InRange(new PolygonCoverage(polygon, 160, 160).Sum, 0.99 * area, 1.01 * area);
+            }
+        }
+    }
+
     private static string DataFolder(string name)
     {
         var folder = Path.GetFullPath(Path.Combine(GoldenFolder.Path, "..", "data", name));
