@@ -6,8 +6,7 @@ namespace CudaKernels.Kernels;
 
 /// <summary>
 /// Binary cross entropy of σ(x) with targets in [0,1] and an optional weight P of positives per channel:
-///   L = −P t ln σ(x) − (1−t) ln(1−σ(x)) = (1−t) x + k (max(−x,0) + log(1+e^−|x|)),   k = 1 + (P−1) t
-///   ∂L/∂x = k σ(x) − P t
+///   L = −P t ln σ(x) − (1−t) ln(1−σ(x)),   ∂L/∂x = (1−t) σ(x) − P t (1−σ(x))
 /// Loss = Scale/Normalizer · Σ Weight·L. Finite for any finite logit.
 /// </summary>
 /// <param name="Logits">Any shape.</param>
@@ -41,12 +40,11 @@ internal readonly unsafe record struct BceWithLogitsLoss(
         public TVector Invoke<TVector>(TVector x, TVector target, int column, out TVector gradient)
             where TVector : unmanaged, ISimd<TVector>
         {
-            LossMath.Logistic(x, out var p, out _, out var logOnePlus);
-            var one = TVector.Create(1);
-            var positive = positiveWeight == null ? one : TVector.Load(positiveWeight + column);
-            var factor = TVector.Fma(positive - one, target, one);
-            gradient = factor * p - positive * target;
-            return TVector.Fma(one - target, x, factor * (TVector.Max(-x, TVector.Zero) + logOnePlus));
+            LossMath.Logistic(x, out var p, out var q, out var logOnePlus);
+            var positive = positiveWeight == null ? target : target * TVector.Load(positiveWeight + column);
+            var negative = TVector.Create(1) - target;
+            gradient = negative * p - positive * q;
+            return positive * (TVector.Max(-x, TVector.Zero) + logOnePlus) + negative * (TVector.Max(x, TVector.Zero) + logOnePlus);
         }
     }
 }
