@@ -1,4 +1,5 @@
 using CudaKernels.Kernels;
+using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 using Xunit;
 
@@ -32,6 +33,36 @@ public class GradientTests
     {
         var conv = new ConvTranspose2d(4, 2, 3, stride, padding, outputPadding, groups: groups);
         LayerTest.CheckGradients(conv, [Input(3, 2, 3, 4, 4)], x => Functional.Add(conv.Forward(x[0]), conv.Forward(x[0])));
+    }
+
+    [Theory]
+    [InlineData(1, 1, true)]
+    [InlineData(2, 2, false)]
+    public void DeformableConvolution(int stride, int groups, bool bias)
+    {
+        var conv = new ModulatedDeformConv2d(4, 2, 3, stride, groups: groups, offsetGroups: groups, bias: bias);
+        // Offsets that are no integers: there the bilinear sample has a kink.
+        var shift = new Conv2d(4, 4, 1, init: Init.Normal(0.5f));
+        var net = new LayerTest.Holder(("shift", shift), ("deform", conv));
+        foreach (var (name, parameter) in net.NamedParameters())
+            Assert.True(!name.StartsWith("deform.conv_offset_mask") || parameter.Initializer == Init.Zero);
+        LayerTest.CheckGradients(net, [Input(21, 2, 5, 4, 4)], x => conv.Forward(shift.Forward(x[0])), tolerance: 1e-2,
+            prepare: set => Disturb(set, "deform.conv_offset_mask"));
+    }
+
+    [Fact]
+    public void ANewDeformableConvolutionIsHalfAConvolution()
+    {
+        using var device = new CpuDevice(2);
+        var deform = new ModulatedDeformConv2d(4, 3, 3, stride: 2);
+        var conv = new Conv2d(4, 3, 3, stride: 2, bias: false);
+        using var set = new ParameterSet(new LayerTest.Holder(("deform", deform), ("conv", conv)), device, 1);
+        device.Copy(deform.Weight.Value, conv.Weight.Value);
+        using var scope = new StepScope(device, record: false);
+        var x = scope.Upload<float>(KernelTest.Random(1, 2 * 7 * 6 * 4), new Shape(2, 7, 6, 4), "images");
+        var expected = LayerTest.Read(conv.Forward(x)).Select(v => 0.5 * v).ToArray();
+        KernelTest.Close(expected, LayerTest.Read(deform.Forward(x)), Tolerance.Sum, "half a convolution");
+        Assert.Equal(["weight", "bias", "conv_offset_mask.weight", "conv_offset_mask.bias"], deform.NamedParameters().Select(p => p.Name));
     }
 
     [Fact]
@@ -159,6 +190,12 @@ public class GradientTests
             x => Losses.BceWithLogits(x[0], Constant(x[0], [.. KernelTest.Random(19, 12).Select(MathF.Abs)]), weight: 3));
         LayerTest.CheckGradients(null, [Input(20, 4, 3)], x => Losses.SoftmaxCrossEntropy(x[0],
             x[0].Scope.Upload<int>([2, 0, -100, 1], new Shape(4), "classes", DType.I32), weight: 6));
+    }
+
+    private static void Disturb(ParameterSet set, string prefix)
+    {
+        foreach (var (name, parameter) in set.Named.Where(n => n.Name.StartsWith(prefix)))
+            set.Device.Upload<float>(KernelTest.Random(name.Length, parameter.Shape.Length, 0.15f), parameter.Value);
     }
 
     private static Tensor Constant(Tensor like, float[] values) => like.Scope.Upload<float>(values, like.Shape, "target");
