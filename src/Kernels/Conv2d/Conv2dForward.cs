@@ -40,10 +40,8 @@ internal readonly record struct Conv2dForward(
         var w = Window;
         if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
         {
-            int width = z.Width + 2 * w.PadX;
-            var padded = device.Rent(new Shape(z.Batch, z.Height, width, z.InChannels), DType.F32, nameof(Conv2dForward));
-            device.Team.For(z.Batch * z.Height, new PadBody { From = X.F32, To = padded.F32, Row = z.Width * z.InChannels, Border = w.PadX * z.InChannels });
-            Multiply<TVector>(device, padded.F32, width, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels);
+            var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dForward));
+            Multiply<TVector>(device, padded.F32, z.Width + 2 * w.PadX, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels);
             device.Return(padded);
         }
         else
@@ -101,23 +99,5 @@ internal readonly record struct Conv2dForward(
                 Factor = Activation.Factor,
             }, nameof(Conv2dForward));
         device.Return(taps);
-    }
-
-    /// <summary>Copies image rows (one a task) and puts a border of zeros at both ends of each.</summary>
-    private unsafe struct PadBody : IRangeBody
-    {
-        public float* From, To;
-        public int Row, Border;
-
-        public readonly void Invoke(int start, int end, int worker)
-        {
-            for (nint row = start; row < end; row++)
-            {
-                float* to = To + row * (Row + 2 * Border);
-                new Span<float>(to, Border).Clear();
-                new Span<float>(From + row * Row, Row).CopyTo(new Span<float>(to + Border, Row));
-                new Span<float>(to + Border + Row, Border).Clear();
-            }
-        }
     }
 }

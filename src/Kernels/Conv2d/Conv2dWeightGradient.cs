@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 
 namespace CudaKernels.Kernels;
 
@@ -7,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// X (N,H,W,C), GradY (N,OH,OW,K), GradWeight (K,R,S,C/groups). The bias gradient is <see cref="ChannelSum"/> of gradY.
 /// </summary>
 internal readonly record struct Conv2dWeightGradient(
-    TensorView X, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, bool Accumulate = false) : IKernel
+    TensorView X, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, bool Accumulate = false) : IKernel, ISimdBody
 {
     public Cost Cost => new(Shapes.Flops, X.Bytes + GradY.Bytes + GradWeight.Bytes * (Accumulate ? 2 : 1));
 
@@ -21,5 +22,63 @@ internal readonly record struct Conv2dWeightGradient(
         Check.Apart(operation, "gradY", GradY, "gradWeight", GradWeight);
     }
 
-    public unsafe void Run(CpuDevice device) => Conv2dPlain.WeightGradient(Shapes, X.F32, GradY.F32, GradWeight.F32, Accumulate);
+    public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>
+    /// A matrix product over the pixels (<see cref="WeightGradient"/>). Channels that fill no panels are made into runs of S·C
+    /// values by a copy with zero columns, so that panels are filled from long contiguous pieces.
+    /// </summary>
+    public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
+    {
+        var z = Shapes;
+        var w = Window;
+        if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels % RegisterTile.Width<TVector>() != 0)
+        {
+            var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dWeightGradient));
+            Multiply<TVector>(device, padded.F32, z.Width + 2 * w.PadX, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels, slack: true);
+            device.Return(padded);
+        }
+        else
+            Multiply<TVector>(device, X.F32, z.Width, w, z.GroupIn, slack: false);
+    }
+
+    private unsafe void Multiply<TVector>(CpuDevice device, float* source, int width, Window window, int channels, bool slack)
+        where TVector : unmanaged, ISimd<TVector>
+    {
+        var z = Shapes;
+        int area = window.Area;
+        var taps = device.Rent(new Shape(2, area), DType.I32, nameof(Conv2dWeightGradient));
+        int* tapY = taps.I32, tapX = tapY + area;
+        for (int tap = 0; tap < area; tap++)
+        {
+            tapY[tap] = tap / window.KernelWidth * window.DilationY - window.PadY;
+            tapX[tap] = tap % window.KernelWidth * window.DilationX - window.PadX;
+        }
+        for (int group = 0; group < Groups; group++)
+            WeightGradient.Run<TVector>(device, new WeightGradientProblem
+            {
+                Source = source + group * z.GroupIn,
+                SourceHeight = z.Height,
+                SourceWidth = width,
+                SourceImage = (nint)z.Height * width * z.InChannels,
+                SourceRow = (nint)width * z.InChannels,
+                SourcePixel = z.InChannels,
+                StepY = window.StrideY,
+                StepX = window.StrideX,
+                Taps = area,
+                TapY = tapY,
+                TapX = tapX,
+                Channels = channels,
+                Slack = slack,
+                GradY = GradY.F32 + group * z.GroupOut,
+                GradPixel = z.OutChannels,
+                Batch = z.Batch,
+                Height = z.OutHeight,
+                Width = z.OutWidth,
+                OutChannels = z.GroupOut,
+                Target = GradWeight.F32 + (nint)group * z.GroupOut * area * channels,
+                Accumulate = Accumulate,
+            }, nameof(Conv2dWeightGradient));
+        device.Return(taps);
+    }
 }
