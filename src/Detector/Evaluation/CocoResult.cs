@@ -68,14 +68,13 @@ internal sealed class CocoResult
         return stats;
     }
 
-    /// Precision at the recall points for one class and threshold (all sizes, largest limit), or null when the class has no object.
-    public double[]? PrecisionCurve(int category, double iou)
+    /// Precision or Scores at the recall points for one class and threshold (all sizes, largest limit).
+    public double[] Curve(double[] values, int category, double iou)
     {
         var threshold = ThresholdIndex(iou);
-        var curve = new double[parameters.RecallPoints.Count];
-        for (var point = 0; point < curve.Length; point++)
-            curve[point] = Precision[PrecisionIndex(threshold, point, category, 0, parameters.MaxDetections.Count - 1)];
-        return curve[0] < 0 ? null : curve;
+        if (threshold < 0) throw new ArgumentException($"CocoResult: IoU {iou} is not among the evaluated thresholds {string.Join(", ", parameters.IouThresholds)}");
+        var limit = parameters.MaxDetections.Count - 1;
+        return [.. Enumerable.Range(0, parameters.RecallPoints.Count).Select(point => values[PrecisionIndex(threshold, point, category, 0, limit)])];
     }
 
     /// Mean precision over recall points, thresholds (or the one of `iou`) and classes (or one) for a size class.
