@@ -32,7 +32,8 @@ internal sealed class BatchNorm2d : Module
 
     /// <param name="x">(N,H,W,C).</param>
     /// <param name="residual">Added in front of the activation; the shape of x.</param>
-    public Tensor Forward(Tensor x, Activation activation = default, Tensor? residual = null)
+    /// <param name="consume">Promises that nobody else reads x: without a tape its memory becomes the result's, and x is dead.</param>
+    public Tensor Forward(Tensor x, Activation activation = default, Tensor? residual = null, bool consume = false)
     {
         Operands.Image(nameof(BatchNorm2d), x, Weight.Name, Weight.Shape[0]);
         Operands.OnDevice(nameof(BatchNorm2d), x, Weight);
@@ -49,16 +50,17 @@ internal sealed class BatchNorm2d : Module
 
         var scope = x.Scope;
         var device = scope.Device;
-        var y = scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
+        var input = x.View;
+        var y = consume && !scope.Recording ? scope.TakeOver(x, nameof(BatchNorm2d)) : scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
         TensorView mean = RunningMean.Value, variance = RunningVariance.Value;
         if (IsTraining)
         {
             mean = device.Rent(mean.Shape, DType.F32, nameof(BatchNorm2d));
             variance = device.Rent(mean.Shape, DType.F32, nameof(BatchNorm2d));
-            device.Run(new BatchNormStatistics(x.View, mean, variance));
+            device.Run(new BatchNormStatistics(input, mean, variance));
             device.Run(new BatchNormUpdateRunning(mean, variance, RunningMean.Value, RunningVariance.Value, x.Shape.Rows, momentum));
         }
-        device.Run(new BatchNormApply(x.View, mean, variance, Weight.Value, Bias.Value, residual?.View ?? default, y.View, epsilon, activation));
+        device.Run(new BatchNormApply(input, mean, variance, Weight.Value, Bias.Value, residual?.View ?? default, y.View, epsilon, activation));
         var node = new NormNode(this, x, residual, y, mean, variance, activation, IsTraining);
         if (IsTraining)
         {

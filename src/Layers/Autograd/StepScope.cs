@@ -27,6 +27,16 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
     public Tensor RentLoss(string madeBy, bool requiresGradient) =>
         Own(new Tensor(Memory(new Shape(1), DType.F32, madeBy), this, madeBy, requiresGradient && record) { IsLoss = true });
 
+    /// <summary>A tensor in the memory of another, which dies: for operations that work in place. Only without a tape.</summary>
+    public Tensor TakeOver(Tensor tensor, string madeBy)
+    {
+        if (record)
+            throw new TensorException($"{madeBy}: cannot work in place on {tensor} while the scope records");
+        if (!owned.Remove(tensor))
+            throw new TensorException($"{madeBy}: cannot work in place on {tensor}, which does not belong to this scope or is kept");
+        return Own(new Tensor(tensor.End(madeBy + " took its memory over"), this, madeBy, requiresGradient: false));
+    }
+
     /// <summary>A tensor with the given contents; <paramref name="madeBy"/> names it in errors.</summary>
     public Tensor Upload<T>(ReadOnlySpan<T> values, Shape shape, string madeBy, DType type = DType.F32) where T : unmanaged
     {

@@ -65,7 +65,7 @@ internal static class LayerTest
     public static void CheckGradients(Module? module, (float[] Values, int[] Shape)[] inputs, Func<Tensor[], Tensor> forward,
         float step = 1e-3f, double tolerance = 5e-3, Action<ParameterSet>? prepare = null)
     {
-        using var device = new CpuDevice(2);
+        using var device = new CpuDevice(1);
         using var set = new ParameterSet(module ?? new Holder(), device, seed: 3);
         prepare?.Invoke(set);
         set.BeginGradients();

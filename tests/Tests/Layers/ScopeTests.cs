@@ -131,6 +131,26 @@ public sealed class ScopeTests : IDisposable
     }
 
     [Fact]
+    public void InferenceNormalisesInPlaceWhereTheInputIsConsumed()
+    {
+        var norm = new BatchNorm2d(2);
+        using var set = new ParameterSet(norm, device, 1);
+        norm.Train(false);
+        using var scope = new StepScope(device, record: false);
+        Tensor Images() => scope.Upload<float>(KernelTest.Random(1, 18), new Shape(1, 3, 3, 2), "images");
+        var expected = LayerTest.Read(norm.Forward(Images()));
+        var x = Images();
+        long live = device.Pool.LiveBytes;
+        Assert.Equal(expected, LayerTest.Read(norm.Forward(x, consume: true)));
+        Assert.Equal(live, device.Pool.LiveBytes);
+        Assert.Contains("BatchNorm2d took its memory over", Assert.Throws<TensorException>(() => x.View).Message);
+        using var taped = new StepScope(device, record: true);
+        var y = taped.Upload<float>(KernelTest.Random(1, 18), new Shape(1, 3, 3, 2), "images");
+        Assert.Equal(expected, LayerTest.Read(norm.Forward(y, consume: true)));
+        Assert.Equal(18, LayerTest.Read(y).Length);
+    }
+
+    [Fact]
     public void InferenceKeepsNothingForABackwardPass()
     {
         var block = new ConvBlock(3, 4, 3, activation: Activation.Relu);
