@@ -31,14 +31,16 @@ internal readonly record struct Conv2dForward(
     public void Run(CpuDevice device) => device.Dispatch(this);
 
     /// <summary>
-    /// Implicit matrix product: rows = output pixels, depth = taps x channels, columns = output channels. An image of few channels
+    /// Depthwise where that fits, else an implicit matrix product: rows = output pixels, depth = taps x channels, columns = output channels. An image of few channels
     /// is copied once with its zero columns, so that a whole kernel row is one contiguous run of S·C values.
     /// </summary>
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
         var z = Shapes;
         var w = Window;
-        if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
+        if (Depthwise.Fits(z))
+            Depthwise.Forward<TVector>(device, z, X.F32, Weight.F32, Bias.F32, Y.F32, Activation.Factor, nameof(Conv2dForward));
+        else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
         {
             var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dForward));
             Multiply<TVector>(device, padded.F32, z.Width + 2 * w.PadX, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels);

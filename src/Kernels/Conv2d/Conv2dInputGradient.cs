@@ -30,12 +30,17 @@ internal readonly record struct Conv2dInputGradient(
     public void Run(CpuDevice device) => device.Dispatch(this);
 
     /// <summary>
-    /// Pixels of x fall into StrideY·StrideX classes by their position modulo the stride; all pixels of a class see the same taps, and
+    /// Depthwise where that fits. Else pixels of x fall into StrideY·StrideX classes by their position modulo the stride; all pixels of a class see the same taps, and
     /// neighbours in a class see neighbours of gradY. So each class is one implicit matrix product: rows = its pixels, depth =
     /// its taps x output channels, columns = input channels. A class no tap reaches gets zeros (the sum of no taps).
     /// </summary>
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
+        if (Depthwise.Fits(Shapes))
+        {
+            Depthwise.InputGradient<TVector>(device, Shapes, GradY.F32, Weight.F32, Bias.F32, GradX.F32, Accumulate, nameof(Conv2dInputGradient));
+            return;
+        }
         var taps = device.Rent(new Shape(3, Window.Area), DType.I32, nameof(Conv2dInputGradient));
         for (int y = 0; y < Math.Min(Window.StrideY, Shapes.Height); y++)
             for (int x = 0; x < Math.Min(Window.StrideX, Shapes.Width); x++)

@@ -25,14 +25,16 @@ internal readonly record struct Conv2dWeightGradient(
     public void Run(CpuDevice device) => device.Dispatch(this);
 
     /// <summary>
-    /// A matrix product over the pixels (<see cref="WeightGradient"/>). Channels that fill no panels are made into runs of S·C
+    /// Depthwise where that fits, else a matrix product over the pixels (<see cref="WeightGradient"/>). Channels that fill no panels are made into runs of S·C
     /// values by a copy with zero columns, so that panels are filled from long contiguous pieces.
     /// </summary>
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
         var z = Shapes;
         var w = Window;
-        if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels % RegisterTile.Width<TVector>() != 0)
+        if (Depthwise.Fits(z))
+            Depthwise.WeightGradient<TVector>(device, z, X.F32, GradY.F32, GradWeight.F32, Accumulate);
+        else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels % RegisterTile.Width<TVector>() != 0)
         {
             var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dWeightGradient));
             Multiply<TVector>(device, padded.F32, z.Width + 2 * w.PadX, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels, slack: true);
