@@ -7,10 +7,12 @@ namespace CudaKernels.Detection;
 /// <param name="InputMultiple">Height and width of the input must be multiples of it.</param>
 internal sealed record ModelInfo(string Name, IReadOnlyList<string> Classes, int Stride, int InputMultiple)
 {
+    private const int LargestSide = 8192;
+
     /// <exception cref="DataException">The side of a square input does not suit the model.</exception>
     public void CheckImageSize(int imageSize)
     {
-        if (imageSize < InputMultiple || imageSize % InputMultiple != 0)
-            throw new DataException($"model {Name}: imgsz expects a multiple of {InputMultiple} but is {imageSize}");
+        if (imageSize < InputMultiple || imageSize > LargestSide || imageSize % InputMultiple != 0)
+            throw new DataException($"model {Name}: imgsz expects a multiple of {InputMultiple} up to {LargestSide} but is {imageSize}");
     }
 }

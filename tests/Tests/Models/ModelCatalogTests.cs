@@ -58,7 +58,7 @@ public class ModelCatalogTests
 
     [Fact]
     public void ImageSizeMustSuitTheStrides() =>
-        Assert.Contains("multiple of 32 but is 500", Assert.Throws<DataException>(() => ModelSummary.Of("ttfnet-18", 80, 500)).Message);
+        Assert.Contains("multiple of 32 up to 8192 but is 500", Assert.Throws<DataException>(() => ModelSummary.Of("ttfnet-18", 80, 500)).Message);
 
     [Fact]
     public void NoClassesIsAnError() => Assert.Throws<DataException>(() => ModelCatalog.Create("ttfnet-18", []));
