@@ -17,7 +17,7 @@ internal sealed class UpBlock : UnaryModule
 
     public override Tensor Forward(Tensor x)
     {
-        var y = norm.Forward(deform.Forward(x), Activation.Relu);
+        var y = norm.Forward(deform.Forward(x), Activation.Relu, consume: true);
         return Functional.UpsampleBilinear(y, 2 * y.Shape[1], 2 * y.Shape[2], alignCorners: true);
     }
 }
