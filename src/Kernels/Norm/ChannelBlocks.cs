@@ -3,12 +3,12 @@ using CudaKernels.Kernels.Devices;
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// The long rows of a <see cref="ChannelPeriod"/> cut into blocks of about 128 KB, which a core's second-level cache holds.
+/// The long rows of a <see cref="ChannelPeriod"/> cut into blocks of about 256 KB, which a core's second-level cache holds.
 /// Per-channel sums are made per block and merged in block order, so they do not depend on the threads.
 /// </summary>
 internal readonly struct ChannelBlocks(ChannelPeriod period)
 {
-    private const int BlockElements = 128 * 1024 / sizeof(float);
+    private const int BlockElements = 256 * 1024 / sizeof(float);
 
     public int Width { get; } = period.Width;
 

@@ -29,24 +29,34 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
         device.For(GradX.Shape[0] * GradX.Shape[1], rows, VectorRange.Grain((long)GradX.Shape[2] * GradX.Shape[3]));
     }
 
+    /// <summary>The block of windows a pixel may lie in.</summary>
+    private readonly struct Gathered(float* grads, float* places, int countY, int countX, int rowStep, int columnStep)
+    {
+        public readonly float* Grads = grads, Places = places;
+        public readonly int CountY = countY, CountX = countX, RowStep = rowStep, ColumnStep = columnStep;
+    }
+
     private readonly struct Rows(float* gradY, int* index, float* gradX, Shape input, Shape output, Window window, bool accumulate) : IVectorRange
     {
         public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
         {
-            int height = input[1], width = input[2], channels = input[3];
-            int vectors = channels / TVector.Count * TVector.Count;
+            int height = input[1], width = input[2], channels = input[3], rowStep = output[2] * channels;
+            int quads = channels / Quad<TVector>.Count * Quad<TVector>.Count, vectors = channels / TVector.Count * TVector.Count;
             for (int row = start; row < end; row++)
             {
                 int iy = row % height;
-                long plane = (long)(row / height) * output[1] * output[2] * channels;
                 var (firstY, lastY) = Windows(iy, window.KernelHeight, window.StrideY, window.PadY, window.DilationY, output[1]);
-                for (int ix = 0; ix < width; ix++)
+                long rowStart = ((long)(row / height) * output[1] + firstY) * rowStep;
+                float* target = gradX + (long)row * width * channels;
+                for (int ix = 0; ix < width; ix++, target += channels)
                 {
                     var (firstX, lastX) = Windows(ix, window.KernelWidth, window.StrideX, window.PadX, window.DilationX, output[2]);
-                    long first = plane + ((long)firstY * output[2] + firstX) * channels;
-                    float* target = gradX + ((long)row * width + ix) * channels;
-                    Pixel<TVector>(first, lastY - firstY, lastX - firstX, iy * width + ix, target, 0, vectors);
-                    Pixel<F32x1>(first, lastY - firstY, lastX - firstX, iy * width + ix, target, vectors, channels);
+                    long first = rowStart + (long)firstX * channels;
+                    var windows = new Gathered(gradY + first, (float*)index + first, lastY - firstY, lastX - firstX, rowStep, channels);
+                    int pixel = iy * width + ix;
+                    Pixel<Quad<TVector>>(windows, pixel, target, accumulate, 0, quads);
+                    Pixel<TVector>(windows, pixel, target, accumulate, quads, vectors);
+                    Pixel<F32x1>(windows, pixel, target, accumulate, vectors, channels);
                 }
             }
         }
@@ -61,21 +71,23 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Pixel<TVector>(long first, int countY, int countX, int pixel, float* target, int from, int to) where TVector : unmanaged, ISimd<TVector>
+        private static void Pixel<TVector>(in Gathered windows, int pixel, float* target, bool add, int from, int to)
+            where TVector : unmanaged, ISimd<TVector>
         {
-            int channels = input[3], rowStep = output[2] * channels;
-            bool add = accumulate;
-            float* grads = gradY + first, places = (float*)index + first;
+            if (from == to)
+                return;
+            float* grads = windows.Grads, places = windows.Places;
+            int countY = windows.CountY, countX = windows.CountX, rowStep = windows.RowStep, columnStep = windows.ColumnStep;
             var self = TVector.Create(BitConverter.Int32BitsToSingle(pixel));
             for (int c = from; c < to; c += TVector.Count)
             {
                 var sum = TVector.Zero;
                 for (int oy = 0; oy < countY; oy++)
-                    for (int ox = 0; ox < countX; ox++)
-                    {
-                        long at = (long)oy * rowStep + (long)ox * channels + c;
+                {
+                    long at = (long)oy * rowStep + c;
+                    for (int ox = 0; ox < countX; ox++, at += columnStep)
                         sum += TVector.And(TVector.Equal(TVector.Load(places + at), self), TVector.Load(grads + at));
-                    }
+                }
                 TVector.Store(add ? TVector.Load(target + c) + sum : sum, target + c);
             }
         }

@@ -6,8 +6,8 @@ namespace CudaKernels.Kernels;
 
 /// <summary>
 /// y[n,oy,ox,c] = max over the window's taps inside the image; index = iy·W + ix of the first maximum in row order. Padding never
-/// wins, NaN always does. A window without a tap inside gives -∞ and index -1. Layout (N,H,W,C), lanes over channels,
-/// threads over output rows. Ceil mode is a y one larger than the window says (<see cref="MaxPoolShapes"/>).
+/// wins, NaN always does. A window without a tap inside gives -∞ and index -1. Layout (N,H,W,C), lanes over channels
+/// (four vectors share the index arithmetic), threads over output rows. Ceil mode is a y one larger than the window says (<see cref="MaxPoolShapes"/>).
 /// Index bits ride through the vectors as float lanes, which selects and stores do not look at.
 /// </summary>
 internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y, TensorView Index, Window Window) : IKernel
@@ -33,9 +33,9 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
     }
 
     /// <summary>The taps of one window that lie in the image, as pixel numbers: First + ky·RowStep + kx·ColumnStep.</summary>
-    private readonly record struct Taps(int First, int CountY, int CountX, int RowStep, int ColumnStep)
+    private readonly struct Taps(int first, int countY, int countX, int rowStep, int columnStep)
     {
-        public bool Empty => CountY == 0 || CountX == 0;
+        public readonly int First = first, CountY = countY, CountX = countX, RowStep = rowStep, ColumnStep = columnStep;
     }
 
     private readonly struct Rows(float* x, float* y, int* index, Shape input, Shape output, Window window) : IVectorRange
@@ -43,7 +43,7 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
         public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
         {
             int height = input[1], width = input[2], channels = input[3], outHeight = output[1], outWidth = output[2];
-            int vectors = channels / TVector.Count * TVector.Count;
+            int quads = channels / Quad<TVector>.Count * Quad<TVector>.Count, vectors = channels / TVector.Count * TVector.Count;
             for (int row = start; row < end; row++)
             {
                 float* image = x + (long)(row / outHeight) * height * width * channels;
@@ -56,29 +56,36 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
                     int first = (top + firstY * window.DilationY) * width + left + firstX * window.DilationX;
                     var taps = new Taps(first, lastY - firstY, lastX - firstX, window.DilationY * width, window.DilationX);
                     long to = ((long)row * outWidth + ox) * channels;
-                    Pixel<TVector>(image, channels, y + to, (float*)index + to, taps, 0, vectors);
+                    Pixel<Quad<TVector>>(image, channels, y + to, (float*)index + to, taps, 0, quads);
+                    Pixel<TVector>(image, channels, y + to, (float*)index + to, taps, quads, vectors);
                     Pixel<F32x1>(image, channels, y + to, (float*)index + to, taps, vectors, channels);
                 }
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void Pixel<TVector>(float* image, int channels, float* values, float* places, Taps taps, int from, int to)
+        private static void Pixel<TVector>(float* image, int channels, float* values, float* places, in Taps taps, int from, int to)
             where TVector : unmanaged, ISimd<TVector>
         {
+            if (from == to)
+                return;
+            int first = taps.First, countY = taps.CountY, countX = taps.CountX, rowStep = taps.RowStep, columnStep = taps.ColumnStep;
+            int start = countY == 0 || countX == 0 ? -1 : first;
             for (int c = from; c < to; c += TVector.Count)
             {
                 var best = TVector.Create(float.NegativeInfinity);
-                var place = Bits<TVector>(taps.Empty ? -1 : taps.First);
-                for (int ky = 0; ky < taps.CountY; ky++)
-                    for (int kx = 0; kx < taps.CountX; kx++)
+                var place = Bits<TVector>(start);
+                for (int ky = 0; ky < countY; ky++)
+                {
+                    int at = first + ky * rowStep;
+                    for (int kx = 0; kx < countX; kx++, at += columnStep)
                     {
-                        int at = taps.First + ky * taps.RowStep + kx * taps.ColumnStep;
                         var value = TVector.Load(image + (long)at * channels + c);
                         var better = Better(value, best);
                         best = TVector.Select(better, value, best);
                         place = TVector.Select(better, Bits<TVector>(at), place);
                     }
+                }
                 TVector.Store(best, values + c);
                 TVector.Store(place, places + c);
             }

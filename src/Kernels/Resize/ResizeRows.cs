@@ -7,7 +7,7 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// The loops of every resize. Forward: threads over output rows, each pixel one weighted sum of up to four input pixels. Backward:
 /// threads over input rows, each pixel gathers its outputs row by row, so writes are apart and sums in a fixed order. Lanes over
-/// channels; four vectors at a time share the index arithmetic. Data is read from memory once: neighbouring rows meet in the cache.
+/// channels; in the gather four vectors share the index arithmetic. Data is read from memory once: neighbouring rows meet in the cache.
 /// </summary>
 internal static unsafe class ResizeRows
 {
@@ -100,69 +100,54 @@ internal static unsafe class ResizeRows
         public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
         {
             int channels = input[3], height = input[1], width = input[2];
-            int quads = channels / (4 * TVector.Count) * (4 * TVector.Count), vectors = channels / TVector.Count * TVector.Count;
+            int quads = channels / Quad<TVector>.Count * Quad<TVector>.Count, vectors = channels / TVector.Count * TVector.Count;
+            long rowLength = (long)output[2] * channels;
             for (int row = start; row < end; row++)
             {
-                float* plane = gradY + (long)(row / height) * output[1] * output[2] * channels;
+                int iy = row % height;
+                float* from = gradY + ((long)(row / height) * output[1] + rows.Begin[iy]) * rowLength;
                 float* to = gradX + (long)row * width * channels;
+                int countY = rows.End[iy] - rows.Begin[iy];
+                float* weightsY = rows.Gradient + rows.Start[iy];
                 for (int ix = 0; ix < width; ix++, to += channels)
                 {
-                    Quads<TVector>(plane, row % height, ix, to, 0, quads);
-                    Singles<TVector>(plane, row % height, ix, to, quads, vectors);
-                    Singles<F32x1>(plane, row % height, ix, to, vectors, channels);
+                    var taps = new Gathered(from + (long)columns.Begin[ix] * channels, rowLength, channels, countY,
+                        columns.End[ix] - columns.Begin[ix], weightsY, columns.Gradient + columns.Start[ix]);
+                    Pixel<Quad<TVector>>(taps, to, accumulate, 0, quads);
+                    Pixel<TVector>(taps, to, accumulate, quads, vectors);
+                    Pixel<F32x1>(taps, to, accumulate, vectors, channels);
                 }
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Quads<TVector>(float* plane, int iy, int ix, float* to, int first, int last) where TVector : unmanaged, ISimd<TVector>
+        private static void Pixel<TVector>(in Gathered taps, float* to, bool add, int first, int last) where TVector : unmanaged, ISimd<TVector>
         {
-            int channels = input[3], left = columns.Begin[ix], count = columns.End[ix] - left;
-            float* weightX = columns.Gradient + columns.Start[ix];
-            for (int c = first; c < last; c += 4 * TVector.Count)
-            {
-                TVector p = TVector.Zero, q = TVector.Zero, r = TVector.Zero, s = TVector.Zero;
-                float* weightY = rows.Gradient + rows.Start[iy];
-                for (int oy = rows.Begin[iy]; oy < rows.End[iy]; oy++, weightY++)
-                {
-                    float* from = plane + ((long)oy * output[2] + left) * channels + c;
-                    for (int ox = 0; ox < count; ox++, from += channels)
-                    {
-                        var weight = TVector.Create(*weightY * weightX[ox]);
-                        p = TVector.Fma(weight, TVector.Load(from), p);
-                        q = TVector.Fma(weight, TVector.Load(from + TVector.Count), q);
-                        r = TVector.Fma(weight, TVector.Load(from + 2 * TVector.Count), r);
-                        s = TVector.Fma(weight, TVector.Load(from + 3 * TVector.Count), s);
-                    }
-                }
-                Put(p, to + c);
-                Put(q, to + c + TVector.Count);
-                Put(r, to + c + 2 * TVector.Count);
-                Put(s, to + c + 3 * TVector.Count);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Singles<TVector>(float* plane, int iy, int ix, float* to, int first, int last) where TVector : unmanaged, ISimd<TVector>
-        {
-            int channels = input[3], left = columns.Begin[ix], count = columns.End[ix] - left;
-            float* weightX = columns.Gradient + columns.Start[ix];
+            if (first == last)
+                return;
+            long rowStep = taps.RowStep;
+            int columnStep = taps.ColumnStep, countX = taps.CountX, countY = taps.CountY;
+            float* weightsY = taps.WeightsY, weightsX = taps.WeightsX, corner = taps.From;
             for (int c = first; c < last; c += TVector.Count)
             {
                 var sum = TVector.Zero;
-                float* weightY = rows.Gradient + rows.Start[iy];
-                for (int oy = rows.Begin[iy]; oy < rows.End[iy]; oy++, weightY++)
+                for (int oy = 0; oy < countY; oy++)
                 {
-                    float* from = plane + ((long)oy * output[2] + left) * channels + c;
-                    for (int ox = 0; ox < count; ox++, from += channels)
-                        sum = TVector.Fma(TVector.Create(*weightY * weightX[ox]), TVector.Load(from), sum);
+                    float* from = corner + oy * rowStep + c;
+                    float weightY = weightsY[oy];
+                    for (int ox = 0; ox < countX; ox++, from += columnStep)
+                        sum = TVector.Fma(TVector.Create(weightY * weightsX[ox]), TVector.Load(from), sum);
                 }
-                Put(sum, to + c);
+                TVector.Store(add ? TVector.Load(to + c) + sum : sum, to + c);
             }
         }
+    }
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Put<TVector>(TVector value, float* to) where TVector : unmanaged, ISimd<TVector> =>
-            TVector.Store(accumulate ? TVector.Load(to) + value : value, to);
+    /// <summary>The block of outputs that read one input pixel, and their weights.</summary>
+    private readonly struct Gathered(float* from, long rowStep, int columnStep, int countY, int countX, float* weightsY, float* weightsX)
+    {
+        public readonly float* From = from, WeightsY = weightsY, WeightsX = weightsX;
+        public readonly long RowStep = rowStep;
+        public readonly int ColumnStep = columnStep, CountY = countY, CountX = countX;
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace CudaKernels.Kernels.Simd;
 
@@ -66,7 +67,9 @@ internal readonly unsafe struct F32x4 : ISimd<F32x4>
     public static F32x4 Equal(F32x4 a, F32x4 b) => new(Vector128.Equals(a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static F32x4 Select(F32x4 mask, F32x4 a, F32x4 b) => new(Vector128.ConditionalSelect(mask.v, a.v, b.v));
+    public static F32x4 Select(F32x4 mask, F32x4 a, F32x4 b) => new(Sse41.IsSupported
+        ? Sse41.BlendVariable(b.v, a.v, mask.v) // one instruction, where the general select is three
+        : Vector128.ConditionalSelect(mask.v, a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x4 And(F32x4 a, F32x4 b) => new(a.v & b.v);

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace CudaKernels.Kernels.Simd;
 
@@ -66,7 +67,9 @@ internal readonly unsafe struct F32x8 : ISimd<F32x8>
     public static F32x8 Equal(F32x8 a, F32x8 b) => new(Vector256.Equals(a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static F32x8 Select(F32x8 mask, F32x8 a, F32x8 b) => new(Vector256.ConditionalSelect(mask.v, a.v, b.v));
+    public static F32x8 Select(F32x8 mask, F32x8 a, F32x8 b) => new(Avx.IsSupported
+        ? Avx.BlendVariable(b.v, a.v, mask.v) // one instruction, where the general select is three
+        : Vector256.ConditionalSelect(mask.v, a.v, b.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x8 And(F32x8 a, F32x8 b) => new(a.v & b.v);
