@@ -1,1 +1,4 @@
-return 0;
+using System.CommandLine;
+using CudaKernels.Cli;
+
+return CommandLine.Run(args);

@@ -117,6 +117,9 @@ internal sealed class ParameterSet : IDisposable
     /// <summary>Puts the buffers back to where the step began if the guard says that its gradients are not finite.</summary>
     public void RestoreBuffers(TensorView guard) => Device.Run(new RestoreUnlessFinite(buffersBefore, Buffers, guard));
 
+    /// <summary>Puts the buffers back to where the step began, for a step that ends before its gradients.</summary>
+    public void RestoreBuffers() => Device.Copy(buffersBefore, Buffers);
+
     /// <summary>The parameters' parts of a block laid out as <see cref="Values"/>, by prefixed name.</summary>
     public IEnumerable<(string Name, TensorView View)> SlicesOf(TensorView block, string prefix = "") =>
         Named.Select(n => (prefix + n.Name, block.Slice(n.Parameter.Value.Offset - Values.Offset, n.Parameter.Shape)));

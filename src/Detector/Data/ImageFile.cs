@@ -21,6 +21,9 @@ internal static class ImageFile
 
     private const long MaxFileBytes = 1L << 30;
 
+    /// <summary>Name and version of the library that decodes, for the environment report.</summary>
+    public static string LibraryVersion => $"SkiaSharp {SkiaSharpVersion.Native}";
+
     /// <summary>Reads and decodes a file.</summary>
     /// <exception cref="DataException">Missing, unreadable, not an image, too large, truncated or damaged; the message names the file.</exception>
     public static ImageBuffer Load(string path, long maxPixels = DefaultMaxPixels) => Decode(ReadFile(path), path, maxPixels);

@@ -10,6 +10,10 @@ internal static class SyntheticGenerator
 {
     private const string Marker = "# Generated pictures of shapes; may be written again over itself.";
     private const int ValidationShare = 8;
+
+    /// <summary>Fewest pictures that give each split at least one.</summary>
+    public const int LeastImages = ValidationShare;
+
     private const int JpegQuality = 92;
 
     /// <summary>Writes the data set and returns the path of its data.yaml. The same arguments give the same files.</summary>
@@ -21,7 +25,7 @@ internal static class SyntheticGenerator
     /// <exception cref="DataException">The folder holds something else or cannot be written.</exception>
     public static string Write(string folder, int images, int size, ulong seed, int threads = 1)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(images, ValidationShare);
+        ArgumentOutOfRangeException.ThrowIfLessThan(images, LeastImages);
         ArgumentOutOfRangeException.ThrowIfLessThan(size, SyntheticPicture.MinSize);
         var yaml = Path.Combine(folder, "data.yaml");
         try

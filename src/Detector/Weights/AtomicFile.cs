@@ -49,6 +49,9 @@ internal static partial class AtomicFile
         }
     }
 
+    /// <summary>As <see cref="Write"/>, for text in UTF-8.</summary>
+    public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));
+
     /// <summary>
     /// Makes the rename itself durable. .NET opens no folders, hence the system calls; Windows needs none. A file system that
     /// cannot flush a folder says so here, and there is nothing better to do: the content is safe under one of its two names.

@@ -1,0 +1,13 @@
+# make check is what must pass before a change lands.
+.PHONY: build test bench format check
+build:
+	dotnet build -c Release -p:Analyze=true
+test:
+	dotnet test -c Release
+bench:
+	dotnet run -c Release --project benchmarks
+format:
+	dotnet format CudaKernels.sln
+check: build
+	dotnet format CudaKernels.sln --verify-no-changes
+	dotnet test -c Release --no-build

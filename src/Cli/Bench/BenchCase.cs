@@ -1,0 +1,35 @@
+using System.Text.Json;
+using CudaKernels.Detection;
+
+namespace CudaKernels.Cli;
+
+/// <summary>One named piece of work from a cases file: an operation and its sizes (NCHW names, square kernels).</summary>
+internal sealed record BenchCase(string Name, string Operation, IReadOnlyDictionary<string, double> Sizes)
+{
+    /// <summary>The size of that name; a missing one without a default is an error that names the case.</summary>
+    public int this[string key, int? fallback = null] =>
+        Sizes.TryGetValue(key, out double value) ? checked((int)value)
+        : fallback ?? throw new DataException($"case {Name}: {Operation} needs the key {key}");
+
+    /// <summary>Reads <c>{"cases": [{"case": NAME, "op": OPERATION, sizes...}, ...]}</c>.</summary>
+    public static IReadOnlyList<BenchCase> ReadFile(string path)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllText(path));
+            return [.. document.RootElement.GetProperty("cases").EnumerateArray().Select(Read)];
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new DataException($"{path}: cannot be read ({e.Message})");
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        {
+            throw new DataException($"{path}: expects {{\"cases\": [{{\"case\": name, \"op\": operation, sizes...}}]}} ({e.Message})");
+        }
+    }
+
+    private static BenchCase Read(JsonElement element) => new(
+        element.GetProperty("case").GetString() ?? "", element.GetProperty("op").GetString() ?? "",
+        element.EnumerateObject().Where(p => p.Value.ValueKind == JsonValueKind.Number).ToDictionary(p => p.Name, p => p.Value.GetDouble()));
+}

@@ -1,0 +1,75 @@
+using System.CommandLine;
+using System.Diagnostics;
+using CudaKernels.Detection;
+
+namespace CudaKernels.Cli;
+
+/// <summary>The whole way on generated pictures: make data, train, evaluate, draw.</summary>
+internal static class DemoCommand
+{
+    private const int Images = 640, ImageSize = 160, Pictures = 8;
+
+    public static Command Create()
+    {
+        var output = new Option<string?>("--out") { Description = "Folder for data, run and pictures. [default: runs/demo]", HelpName = "DIR" };
+        Option<ulong> seed = SharedOptions.Seed();
+        Option<string> device = SharedOptions.Device();
+        Option<int> threads = SharedOptions.Threads();
+        var command = new Command("demo", """
+            Trains a small TTFNet from scratch on pictures it makes, evaluates it and draws what it finds: a few minutes.
+
+            Example:
+              cudakernels demo --out runs/demo --seed 1
+            """) { output, seed, device, threads };
+        command.SetAction(parsed =>
+        {
+            long start = Stopwatch.GetTimestamp();
+            string folder = parsed.GetValue(output) ?? TrainCommand.FreeFolder(Path.Combine("runs", "demo"));
+            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var progress = new TrainProgress(new Report(null).Console);
+            progress.Note($"making {Images} pictures in {Path.Combine(folder, "data")}");
+            string data = SyntheticGenerator.Write(Path.Combine(folder, "data"), Images, ImageSize, parsed.GetValue(seed), Environment.ProcessorCount);
+            var config = new TrainConfig
+            {
+                Data = data,
+                Model = "ttfnet-nano",
+                Imgsz = ImageSize,
+                Seed = parsed.GetValue(seed),
+                Epochs = 30,
+                Drops = [20, 26],
+                Batch = 8,
+                Lr = 0.02f,
+                WarmupSteps = 100,
+                Ema = 0.99f,
+                EvalInterval = 5,
+            };
+            using var interrupt = new Interrupt();
+            using var trainer = Trainer.Start(config, folder, on, progress);
+            var outcome = trainer.Run(interrupt.Requested);
+            if (outcome == TrainOutcome.Interrupted)
+                return CommandLine.Interrupted;
+            DrawFound(trainer.Folder, config.Data, parsed.GetValue(device)!, parsed.GetValue(threads));
+            progress.Finish(trainer.Folder, outcome);
+            progress.Note($"{Path.Combine(folder, "pictures")}: what the trained model finds on {Pictures} pictures it has not seen");
+            progress.Note($"{Stopwatch.GetElapsedTime(start).TotalSeconds:F0} s in all");
+            return CommandLine.Done;
+        });
+        return command;
+    }
+
+    /// <summary>Through the same door as a user's program: load the saved file, detect, draw.</summary>
+    private static void DrawFound(RunFolder run, string data, string device, int threads)
+    {
+        using var detector = Detector.Load(run.Best, device, threads);
+        var validation = DatasetSource.Open(data, "val");
+        Directory.CreateDirectory(run.File("pictures"));
+        for (int i = 0; i < Math.Min(Pictures, validation.Count); i++)
+        {
+            string path = validation.Read(i).ImagePath;
+            var image = ImageFile.Load(path);
+            var found = detector.Detect(image);
+            ImageFile.SavePng(AnnotatedPicture.Draw(image, [.. found.Select(d => new PictureBox(d.Box, d.Class, d.Label, d.Score))]),
+                Path.Combine(run.File("pictures"), Path.GetFileNameWithoutExtension(path) + ".png"));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CudaKernels.Detection;
+
+namespace CudaKernels.Cli;
+
+/// <summary>Finds objects in pictures: annotated copies and COCO-style results.</summary>
+internal static class DetectCommand
+{
+    private static readonly string[] Extensions = [".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif"];
+
+    public static Command Create()
+    {
+        var weights = new Option<string>("--weights") { Description = "Model (safetensors).", Required = true, HelpName = "FILE" };
+        var pictures = new Argument<string[]>("IMAGE") { Description = "Pictures, folders or patterns such as 'photos/*.jpg'.", Arity = ArgumentArity.OneOrMore };
+        var confidence = new Option<double>("--conf") { Description = "Least score of a detection.", DefaultValueFactory = _ => 0.3 };
+        var output = new Option<string?>("--out") { Description = "Folder for annotated copies.", HelpName = "DIR" };
+        Option<string?> json = SharedOptions.Json();
+        Option<int> threads = SharedOptions.Threads();
+        Option<string> device = SharedOptions.Device();
+        var command = new Command("detect", """
+            Finds objects in pictures. Unreadable pictures are named and left out; the exit code is then 1.
+
+            Example:
+              cudakernels detect --weights best.safetensors photos --conf 0.4 --out found --json results.json
+            """) { pictures, weights, confidence, output, json, threads, device };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(confidence) is not (>= 0 and <= 1))
+                throw new UsageException($"--conf expects a number from 0 to 1 but is {parsed.GetValue(confidence)}");
+            var report = new Report(parsed.GetValue(json));
+            var files = Expand(parsed.GetRequiredValue(pictures));
+            using var detector = Detector.Load(parsed.GetRequiredValue(weights), SharedOptions.CheckDevice(parsed.GetValue(device)!), SharedOptions.CheckThreads(parsed.GetValue(threads)));
+            if (parsed.GetValue(output) is { } folder)
+                Directory.CreateDirectory(folder);
+            var results = new JsonArray();
+            int failures = 0;
+            foreach (var (file, index) in files.Select((f, i) => (f, i)))
+            {
+                try
+                {
+                    var image = ImageFile.Load(file);
+                    var found = detector.Detect(image, (float)parsed.GetValue(confidence));
+                    report.Line($"{file}: {Summary(found)}");
+                    if (parsed.GetValue(output) is { } target)
+                        ImageFile.SavePng(AnnotatedPicture.Draw(image, [.. found.Select(d => new PictureBox(d.Box, d.Class, d.Label, d.Score))]),
+                            Path.Combine(target, $"{Path.GetFileNameWithoutExtension(file)}.png"));
+                    foreach (var d in found)
+                        results.Add(Result(d, file, index + 1));
+                }
+                catch (DataException e)
+                {
+                    failures++;
+                    Console.Error.WriteLine($"cudakernels: {e.Message}");
+                }
+            }
+            report.Json(results.ToJsonString(new JsonSerializerOptions { WriteIndented = parsed.GetValue(json) != "-" }));
+            return failures == 0 ? CommandLine.Done : CommandLine.Failed;
+        });
+        return command;
+    }
+
+    /// <summary>A COCO result: box as x, y, width, height; image_id counts the pictures from 1, category_id the classes.</summary>
+    private static JsonObject Result(Detection.Detection found, string file, int image) => new()
+    {
+        ["image_id"] = image,
+        ["file_name"] = file,
+        ["category_id"] = found.Class + 1,
+        ["category"] = found.Label,
+        ["bbox"] = new JsonArray(Round(found.Box.X1), Round(found.Box.Y1), Round(found.Box.Width), Round(found.Box.Height)),
+        ["score"] = Math.Round(found.Score, 5),
+    };
+
+    private static JsonNode Round(double value) => JsonValue.Create(Math.Round(value, 2));
+
+    private static string Summary(IReadOnlyList<Detection.Detection> found) => found.Count == 0 ? "nothing found"
+        : string.Join(", ", found.GroupBy(d => d.Label).OrderByDescending(g => g.Count()).Select(g => $"{g.Count()} {g.Key}"));
+
+    private static IReadOnlyList<string> Expand(IEnumerable<string> names)
+    {
+        var files = new List<string>();
+        foreach (string name in names)
+        {
+            if (Directory.Exists(name))
+                files.AddRange(Directory.EnumerateFiles(name).Where(IsPicture).Order(StringComparer.Ordinal));
+            else if (name.AsSpan().ContainsAny('*', '?') && Path.GetDirectoryName(name) is { } folder)
+                files.AddRange(Directory.Exists(folder.Length == 0 ? "." : folder)
+                    ? Directory.EnumerateFiles(folder.Length == 0 ? "." : folder, Path.GetFileName(name)).Order(StringComparer.Ordinal) : []);
+            else
+                files.Add(name);
+        }
+        return files.Count > 0 ? files : throw new DataException($"{string.Join(" ", names)}: no pictures there");
+    }
+
+    private static bool IsPicture(string path) => Extensions.Contains(Path.GetExtension(path).ToLowerInvariant());
+}

@@ -1,0 +1,69 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using CudaKernels.Kernels.Devices;
+
+namespace CudaKernels.Cli;
+
+/// <summary>Prints what this machine offers: processor features, devices, libraries found or why not.</summary>
+internal static class EnvCommand
+{
+    public static Command Create()
+    {
+        Option<string?> json = SharedOptions.Json();
+        var command = new Command("env", """
+            Shows processor features, devices and libraries, and why something is missing.
+
+            Example:
+              cudakernels env --json -
+            """) { json };
+        command.SetAction(parsed =>
+        {
+            var facts = Collect();
+            var report = new Report(parsed.GetValue(json));
+            foreach (var (name, value) in facts)
+                report.Line($"{name,-22} {value}");
+            report.Json(new JsonObject(facts.Select(f => KeyValuePair.Create<string, JsonNode?>(f.Name, f.Value)))
+                .ToJsonString(new JsonSerializerOptions { WriteIndented = parsed.GetValue(json) != "-" }));
+            return CommandLine.Done;
+        });
+        return command;
+    }
+
+    private static List<(string Name, string Value)> Collect() =>
+    [
+        ("version", typeof(EnvCommand).Assembly.GetName().Version?.ToString(3) ?? ""),
+        ("runtime", RuntimeInformation.FrameworkDescription),
+        ("system", $"{RuntimeInformation.OSDescription} {RuntimeInformation.OSArchitecture}"),
+        ("cores", Environment.ProcessorCount.ToString()),
+        ("vector width", $"{(int)CpuDevice.WidestSupported * 32} bits"),
+        ("avx512", YesNo(Avx512F.IsSupported)),
+        ("avx2", YesNo(Avx2.IsSupported)),
+        ("fma", YesNo(Fma.IsSupported)),
+        ("devices", "cpu"),
+        ("memory", $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20} MiB"),
+        ("image library", Detection.ImageFile.LibraryVersion),
+        ("cuda driver", Library("libcuda.so.1")),
+        ("opencl", Library("libOpenCL.so.1")),
+        ("mpi", Library("libmpi.so.40")),
+        ("nccl", Library("libnccl.so.2")),
+    ];
+
+    private static string YesNo(bool value) => value ? "yes" : "no";
+
+    /// <summary>Whether the loader finds the library, or the loader's own reason.</summary>
+    private static string Library(string name)
+    {
+        try
+        {
+            NativeLibrary.Free(NativeLibrary.Load(name));
+            return $"{name} found";
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            return $"not used: {e.Message.Split('\n')[0].Trim()}";
+        }
+    }
+}

@@ -1,0 +1,80 @@
+using System.CommandLine;
+using CudaKernels.Detection;
+
+namespace CudaKernels.Cli;
+
+/// <summary>Trains a detector on the user's data, from the start or from a run's last checkpoint.</summary>
+internal static class TrainCommand
+{
+    public static Command Create()
+    {
+        var data = new Option<string?>("--data") { Description = "VOC folder, YOLO data.yaml, or a YAML that names COCO JSON files.", HelpName = "DATA" };
+        var model = new Option<string?>("--model") { Description = $"One of {string.Join(", ", ModelCatalog.Names)}. [default: ttfnet-18]" };
+        var size = new Option<int?>("--imgsz") { Description = "Side of the network input in pixels, a multiple of 32. [default: 512]" };
+        var epochs = new Option<int?>("--epochs") { Description = "Epochs; drops of the rate move along. [default: the recipe's]" };
+        var batch = new Option<int?>("--batch") { Description = "Pictures a step. [default: 16]" };
+        var recipe = new Option<string?>("--recipe") { Description = "1x, 2x or 10x: epochs, drops and augmentation. [default: 2x]" };
+        var workers = new Option<int?>("--workers") { Description = "Threads that read pictures. [default: 2]", HelpName = "N" };
+        var seed = new Option<ulong?>("--seed") { Description = "Seed of all random numbers. [default: 1]" };
+        var output = new Option<string?>("--out") { Description = "Folder of the run. [default: runs/MODEL, or runs/MODEL-2, ...]", HelpName = "RUN" };
+        var resume = new Option<string?>("--resume") { Description = "Go on with the run in this folder.", HelpName = "RUN" };
+        var file = new Option<string?>("--config") { Description = "YAML with any of the keys below.", HelpName = "FILE.yaml" };
+        var settings = new Argument<string[]>("key=value") { Description = "Any of: " + string.Join(", ", ConfigKeys.Names) + ".", Arity = ArgumentArity.ZeroOrMore };
+        Option<string> device = SharedOptions.Device();
+        Option<int> threads = SharedOptions.Threads();
+        var command = new Command("train", """
+            Trains a detector from scratch. Ctrl-C saves and ends; --resume goes on bit for bit.
+
+            Examples:
+              cudakernels train --data data.yaml --model ttfnet-18 --imgsz 512 --recipe 2x
+              cudakernels train --data VOC2007 --epochs 60 lr=0.005 ema=0.99
+              cudakernels train --resume runs/ttfnet-18
+            """) { settings, data, model, size, epochs, batch, recipe, workers, seed, device, threads, output, resume, file };
+        command.SetAction(parsed =>
+        {
+            List<Setting> all = [];
+            if (parsed.GetValue(file) is { } path)
+                all.AddRange(ConfigKeys.ReadFile(path));
+            Flag("data", parsed.GetValue(data));
+            Flag("model", parsed.GetValue(model));
+            Flag("imgsz", parsed.GetValue(size));
+            Flag("epochs", parsed.GetValue(epochs));
+            Flag("batch", parsed.GetValue(batch));
+            Flag("recipe", parsed.GetValue(recipe));
+            Flag("workers", parsed.GetValue(workers));
+            Flag("seed", parsed.GetValue(seed));
+            all.AddRange((parsed.GetValue(settings) ?? []).Select(ConfigKeys.Parse));
+
+            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
+            using var progress = new TrainProgress(new Report(null).Console);
+            if (parsed.GetValue(resume) is { } run && parsed.GetValue(output) is not null)
+                throw new UsageException($"--out and --resume exclude each other: {run} is gone on with in place");
+            using var trainer = parsed.GetValue(resume) is { } old
+                ? Trainer.Resume(old, all, on, progress)
+                : Start(ConfigKeys.Build(all), parsed.GetValue(output), on, progress);
+            using var interrupt = new Interrupt();
+            var outcome = trainer.Run(interrupt.Requested);
+            progress.Finish(trainer.Folder, outcome);
+            return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
+
+            void Flag(string key, object? value)
+            {
+                if (value is not null)
+                    all.Add(new Setting(key, FormattableString.Invariant($"{value}"), "--" + key));
+            }
+        });
+        return command;
+    }
+
+    private static Trainer Start(TrainConfig config, string? output, Kernels.Devices.Device device, ITrainObserver observer) =>
+        Trainer.Start(config, output ?? FreeFolder(Path.Combine("runs", config.Model)), device, observer);
+
+    /// <summary>The wanted folder, or the first of folder-2, folder-3, ... that does not exist.</summary>
+    public static string FreeFolder(string wanted)
+    {
+        string path = wanted;
+        for (int n = 2; Directory.Exists(path); n++)
+            path = $"{wanted}-{n}";
+        return path;
+    }
+}

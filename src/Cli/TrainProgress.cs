@@ -1,0 +1,69 @@
+using System.Diagnostics;
+using System.Globalization;
+using CudaKernels.Detection;
+using Spectre.Console;
+
+namespace CudaKernels.Cli;
+
+/// <summary>
+/// Shows a run: on a terminal one line that is rewritten with every step, elsewhere a plain line now and then; a table after
+/// every evaluation.
+/// </summary>
+internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDisposable
+{
+    private static readonly TimeSpan PlainInterval = TimeSpan.FromSeconds(10);
+
+    private readonly ProgressLine line = new(console);
+    private long lastPlain;
+    private double pace;
+
+    public void Note(string sentence)
+    {
+        line.Clear();
+        console.WriteLine(sentence);
+    }
+
+    public void Stepped(StepReport report)
+    {
+        pace = pace == 0 ? report.ImagesPerSecond : 0.95 * pace + 0.05 * report.ImagesPerSecond;
+        var remaining = TimeSpan.FromSeconds(report.Remaining.TotalSeconds * report.ImagesPerSecond / pace);
+        string text = string.Create(CultureInfo.InvariantCulture,
+            $"epoch {report.Epoch + 1}  step {report.Step}/{report.TotalSteps}  loss {report.Loss:F3} ({string.Join(", ", report.Losses.Select(l => $"{l.Name} {l.Value.ToString("F3", CultureInfo.InvariantCulture)}"))})  lr {report.Rate:G3}  {pace:F1} images/s  ETA {Span(remaining)}");
+        if (console.Profile.Capabilities.Interactive)
+            line.Write(text);
+        else if (report.Step == 1 || report.Step == report.TotalSteps || Stopwatch.GetElapsedTime(lastPlain) > PlainInterval)
+        {
+            lastPlain = Stopwatch.GetTimestamp();
+            console.WriteLine(text);
+        }
+    }
+
+    public void Evaluating(int done, int total) => line.Show(done, total);
+
+    public void Evaluated(EvaluationReport report)
+    {
+        line.Clear();
+        var result = report.Result;
+        console.WriteLine(string.Create(CultureInfo.InvariantCulture,
+            $"epoch {report.Epoch + 1}  AP {result["AP"]:F3}  AP50 {result["AP50"]:F3}  AP75 {result["AP75"]:F3}  ({report.Took.TotalSeconds:F1} s){(report.IsBest ? "  best so far" : "")}"));
+        Last = result;
+    }
+
+    /// <summary>The newest evaluation.</summary>
+    public CocoResult? Last { get; private set; }
+
+    /// <summary>The closing words: where everything lies.</summary>
+    public void Finish(RunFolder folder, TrainOutcome outcome)
+    {
+        line.Clear();
+        if (outcome == TrainOutcome.Interrupted)
+            return;
+        if (Last is not null)
+            EvalCommand.Print(new Report(null), Last);
+        console.WriteLine($"{folder.Path}: best.safetensors, last.safetensors, curves.png, precision_recall.png, confusion.png, metrics.json");
+    }
+
+    public void Dispose() => line.Dispose();
+
+    private static string Span(TimeSpan span) => span.TotalHours >= 1 ? $"{(int)span.TotalHours}:{span:mm\\:ss}" : $"{span:mm\\:ss}";
+}

@@ -1,0 +1,68 @@
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Layers;
+
+namespace CudaKernels.Detection;
+
+/// <summary>Ground truth and what a model found, in the form the metrics take.</summary>
+internal sealed record EvaluatedSet(CocoGroundTruth Truth, IReadOnlyList<CocoDetection> Detections);
+
+/// <summary>Runs a model over a data set. Pictures are read on worker threads one batch ahead of the network.</summary>
+internal static class Evaluator
+{
+    private const int BatchSize = 8;
+
+    /// <param name="model">With its weights in place; left in training or inference mode as it came.</param>
+    /// <param name="imageSize">Side of the network input.</param>
+    /// <param name="progress">Pictures done and in all.</param>
+    /// <param name="stop">Ends early with what has been found so far.</param>
+    public static EvaluatedSet Run(DetectionModel model, int imageSize, Device device, IDataset dataset, int workers,
+        Action<int, int> progress, CancellationToken stop)
+    {
+        bool training = model.IsTraining;
+        model.Train(false);
+        var detections = new List<CocoDetection>();
+        var next = Read(dataset, 0, workers);
+        for (int first = 0; first < dataset.Count && !stop.IsCancellationRequested; first += BatchSize)
+        {
+            var pictures = next.GetAwaiter().GetResult();
+            next = Read(dataset, first + BatchSize, workers);
+            using var scope = new StepScope(device, record: false);
+            var found = model.Detect(ModelInput.Prepare(scope, pictures, imageSize));
+            for (int i = 0; i < pictures.Length; i++)
+                foreach (var raw in found[i])
+                {
+                    var box = raw.InPicture(imageSize, imageSize, pictures[i].Width, pictures[i].Height);
+                    detections.Add(new CocoDetection(
+                        dataset.Read(first + i).Id, dataset.CategoryIds[raw.Class], box.X1, box.Y1, box.Width, box.Height, raw.Score));
+                }
+            progress(Math.Min(first + BatchSize, dataset.Count), dataset.Count);
+        }
+        model.Train(training);
+        return new EvaluatedSet(Truth(dataset), detections);
+    }
+
+    /// <summary>The data set's annotations as COCO ground truth.</summary>
+    public static CocoGroundTruth Truth(IDataset dataset)
+    {
+        var samples = Enumerable.Range(0, dataset.Count).Select(dataset.Read).ToArray();
+        var annotations = samples.SelectMany(s => s.Objects.Select(o => (Sample: s, Object: o))).Select((p, i) => new CocoAnnotation(
+            i + 1, p.Sample.Id, dataset.CategoryIds[p.Object.Class], p.Object.Box.X1, p.Object.Box.Y1, p.Object.Box.Width, p.Object.Box.Height,
+            p.Object.Area, p.Object.Crowd));
+        return new CocoGroundTruth(
+            [.. samples.Select(s => new CocoImage(s.Id, Path.GetFileName(s.ImagePath), s.Width, s.Height))],
+            [.. dataset.Classes.Select((name, i) => new CocoCategory(dataset.CategoryIds[i], name))],
+            [.. annotations]);
+    }
+
+    private static Task<ImageBuffer[]> Read(IDataset dataset, int first, int workers)
+    {
+        int count = Math.Clamp(dataset.Count - first, 0, BatchSize);
+        return Task.Run(() =>
+        {
+            var pictures = new ImageBuffer[count];
+            Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, workers) },
+                i => pictures[i] = ImageFile.Load(dataset.Read(first + i).ImagePath));
+            return pictures;
+        });
+    }
+}

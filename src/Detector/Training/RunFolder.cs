@@ -1,0 +1,93 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace CudaKernels.Detection;
+
+/// <summary>
+/// Where a training run lives: config.yaml, metrics.jsonl (a line per step and evaluation), metrics.json (the last evaluation),
+/// last.safetensors and best.safetensors, curves.png, batch.png, and pictures of the last evaluation.
+/// </summary>
+internal sealed class RunFolder
+{
+    private RunFolder(string path) => Path = path;
+
+    public string Path { get; }
+
+    public string Config => File("config.yaml");
+
+    public string Log => File("metrics.jsonl");
+
+    public string Metrics => File("metrics.json");
+
+    public string Last => File("last.safetensors");
+
+    public string Best => File("best.safetensors");
+
+    public string Curves => File("curves.png");
+
+    public string FirstBatch => File("batch.png");
+
+    public string File(string name) => System.IO.Path.Combine(Path, name);
+
+    /// <summary>A new run's folder; refuses one that already holds a run, so nothing is overwritten.</summary>
+    public static RunFolder Create(string path)
+    {
+        var run = new RunFolder(path);
+        if (System.IO.File.Exists(run.Last) || System.IO.File.Exists(run.Config))
+            throw new DataException($"{path}: holds a run already; resume it or choose another folder");
+        try
+        {
+            Directory.CreateDirectory(path);
+            System.IO.File.WriteAllText(run.Log, "");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new DataException($"{path}: cannot be written ({e.Message})");
+        }
+        return run;
+    }
+
+    /// <summary>The folder of a run to go on with.</summary>
+    public static RunFolder Open(string path)
+    {
+        var run = new RunFolder(path);
+        if (!System.IO.File.Exists(run.Config))
+            throw new DataException($"{path}: is no run folder (config.yaml is missing)");
+        if (!System.IO.File.Exists(run.Last))
+            throw new DataException($"{path}: has no checkpoint to resume from (last.safetensors is missing); start the run again in another folder");
+        return run;
+    }
+
+    /// <summary>Adds one line to the log.</summary>
+    public void Append(JsonObject line) => System.IO.File.AppendAllText(Log, line.ToJsonString() + "\n");
+
+    public void WriteMetrics(JsonObject metrics) =>
+        AtomicFile.WriteText(Metrics, metrics.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
+
+    /// <summary>Lines of the log up to a step, oldest first; a cut last line is left out.</summary>
+    public IReadOnlyList<JsonObject> ReadLog(long lastStep = long.MaxValue)
+    {
+        var lines = new List<JsonObject>();
+        if (!System.IO.File.Exists(Log))
+            return lines;
+        foreach (string text in System.IO.File.ReadLines(Log))
+        {
+            JsonObject? line;
+            try
+            {
+                line = JsonNode.Parse(text) as JsonObject;
+            }
+            catch (JsonException)
+            {
+                break;
+            }
+            if (line?["step"] is { } step && step.GetValue<long>() <= lastStep)
+                lines.Add(line);
+        }
+        return lines;
+    }
+
+    /// <summary>Drops what was logged after the checkpoint that training goes on from.</summary>
+    public void TruncateLog(long lastStep) =>
+        AtomicFile.WriteText(Log, string.Concat(ReadLog(lastStep).Select(l => l.ToJsonString() + "\n")));
+}

@@ -1,0 +1,90 @@
+using System.Globalization;
+using CudaKernels.Kernels;
+using CudaKernels.Layers;
+
+namespace CudaKernels.Detection;
+
+/// <summary>
+/// Everything a run needs to go on exactly where it stopped: weights, buffers, optimiser state, averages and the position.
+/// Batches and random draws follow from the position alone. In a checkpoint the model's own names hold the weights to use (the
+/// averages, where there are any); "state.train." holds the weights under training beside averages, "state.optimizer." the
+/// optimiser's state.
+/// </summary>
+internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, Ema? average)
+{
+    private const string TrainPrefix = ModelFile.StatePrefix + "train.", OptimizerPrefix = ModelFile.StatePrefix + "optimizer.";
+
+    /// <summary>Steps done, skipped ones included.</summary>
+    public long Step { get; set; }
+
+    public double BestAp { get; set; } = -1;
+
+    /// <summary>What only training needs, beside the model's own tensors. While the averages are swapped in, so are the names.</summary>
+    public IEnumerable<(string Name, int[] Shape, ReadOnlyMemory<float> Values)> Tensors() =>
+        Extras(average?.State ?? []).Select(e => (e.Name, e.View.Shape.ToArray(), Read(e.View)));
+
+    /// <summary>Runs an action while the model holds the weights to use: the averages, where there are any.</summary>
+    public void WithFinalWeights(Action action)
+    {
+        average?.Swap();
+        try
+        {
+            action();
+        }
+        finally
+        {
+            average?.Swap();
+        }
+    }
+
+    public Dictionary<string, string> Metadata() => new()
+    {
+        ["step"] = Text(Step),
+        ["optimizer_steps"] = Text(optimizer.Steps),
+        ["average_updates"] = Text(average?.Updates ?? 0),
+        ["best_ap"] = BestAp.ToString("R", CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>Takes back what a checkpoint holds.</summary>
+    /// <exception cref="DataException">The file holds no training state, or that of other settings.</exception>
+    public void Restore(string path, SafeTensorsFile file)
+    {
+        foreach (var (name, view) in average?.State ?? Weights)
+            Load(path, file, name, view);
+        foreach (var (name, view) in Extras(average is null ? [] : Weights))
+            Load(path, file, name, view);
+        Step = Number<long>(path, file, "step");
+        optimizer.Steps = Number<long>(path, file, "optimizer_steps");
+        average?.Updates = Number<long>(path, file, "average_updates");
+        BestAp = Number<double>(path, file, "best_ap");
+    }
+
+    private IEnumerable<(string Name, TensorView View)> Weights =>
+        parameters.SlicesOf(parameters.Values).Concat(parameters.BufferSlicesOf(parameters.Buffers));
+
+    /// <param name="underTraining">Where the weights under training lie, if they are not the model's own tensors.</param>
+    private IEnumerable<(string Name, TensorView View)> Extras(IEnumerable<(string Name, TensorView View)> underTraining) =>
+        optimizer.State.Select(s => (OptimizerPrefix + s.Name, s.View)).Concat(underTraining.Select(s => (TrainPrefix + s.Name, s.View)));
+
+    private static ReadOnlyMemory<float> Read(TensorView view)
+    {
+        var values = new float[view.Length];
+        view.Buffer.Device.Download<float>(view, values);
+        return values;
+    }
+
+    private void Load(string path, SafeTensorsFile file, string name, TensorView view)
+    {
+        if (!file.TryGet(name, out var tensor))
+            throw new DataException($"{path}: tensor {name} is missing; resume with the model, optimizer and ema settings of the run that wrote it");
+        if (!tensor.Shape.SequenceEqual(view.Shape.ToArray()))
+            throw new DataException($"{path}: tensor {name} expects {view.Shape} but is [{string.Join(',', tensor.Shape)}]");
+        parameters.Device.Upload<float>(tensor.ToFloats(), view);
+    }
+
+    private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private static T Number<T>(string path, SafeTensorsFile file, string key) where T : IParsable<T> =>
+        file.Metadata.TryGetValue(key, out string? text) && T.TryParse(text, CultureInfo.InvariantCulture, out var value) ? value
+            : throw new DataException($"{path}: metadata {key} is missing or not a number; the file holds no training state");
+}

@@ -1,0 +1,262 @@
+using System.Diagnostics;
+using CudaKernels.Comm;
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Layers;
+
+namespace CudaKernels.Detection;
+
+/// <summary>How a run ended.</summary>
+internal enum TrainOutcome
+{
+    Finished,
+
+    /// <summary>Stopped on request; the checkpoint is written.</summary>
+    Interrupted,
+}
+
+/// <summary>
+/// Trains a detector. <see cref="Run"/> is the whole order of things: batch, loss, gradients, update, and at the end of an epoch
+/// evaluation and checkpoint. Observers watch and change nothing.
+/// </summary>
+internal sealed class Trainer : IDisposable
+{
+    private readonly TrainConfig config;
+    private readonly RunFolder folder;
+    private readonly Device device;
+    private readonly ICollective group = new SingleRank();
+    private readonly ITrainObserver observer;
+    private readonly IDataset validation;
+    private readonly BatchLoader loader;
+    private readonly DetectionModel model;
+    private readonly ParameterSet parameters;
+    private readonly Optimizer optimizer;
+    private readonly Ema? average;
+    private readonly Schedule schedule;
+    private readonly TrainState state;
+    private readonly RunCurves curves;
+    private int anomaliesInARow;
+
+    /// <summary>A new run in a folder that holds none.</summary>
+    public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer)
+    {
+        var (training, validation) = OpenData(config);
+        var folder = RunFolder.Create(path);
+        AtomicFile.WriteText(folder.Config, ConfigKeys.ToYaml(config));
+        return new Trainer(config, folder, device, observer, training, validation);
+    }
+
+    /// <summary>Goes on with a run from its last checkpoint; <paramref name="changes"/> override its configuration.</summary>
+    public static Trainer Resume(string path, IReadOnlyList<Setting> changes, Device device, ITrainObserver observer)
+    {
+        var folder = RunFolder.Open(path);
+        var config = ConfigKeys.Build([.. ConfigKeys.ReadFile(folder.Config), .. changes]);
+        var (training, validation) = OpenData(config);
+        var trainer = new Trainer(config, folder, device, observer, training, validation);
+        trainer.Restore();
+        folder.TruncateLog(trainer.state.Step);
+        trainer.curves.Reload();
+        observer.Note($"resumed {path} at step {trainer.state.Step} of {trainer.TotalSteps}"
+            + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : ""));
+        AtomicFile.WriteText(folder.Config, ConfigKeys.ToYaml(config));
+        return trainer;
+    }
+
+    private Trainer(TrainConfig config, RunFolder folder, Device device, ITrainObserver observer, IDataset training, IDataset validation)
+    {
+        (this.config, this.folder, this.device, this.observer, this.validation) = (config, folder, device, observer, validation);
+        model = ModelCatalog.Create(config.Model, training.Classes, config.Alpha);
+        model.Info.CheckImageSize(config.Imgsz);
+        loader = new BatchLoader(training, new BatchLoaderOptions
+        {
+            BatchSize = config.Batch,
+            ImageSize = config.Imgsz,
+            Augment = config.Augment,
+            Seed = config.Seed,
+            Workers = config.Workers,
+            Rank = group.Rank,
+            WorldSize = group.Size,
+        });
+        parameters = new ParameterSet(model, device, config.Seed, GroupRules.Ttfnet);
+        optimizer = config.Optimizer == OptimizerKind.Sgd
+            ? new Sgd(parameters, config.Momentum, config.WeightDecay, clipNorm: config.ClipNorm)
+            : new AdamW(parameters, weightDecay: config.WeightDecay, clipNorm: config.ClipNorm);
+        average = config.Ema > 0 ? new Ema(parameters, config.Ema) : null;
+        schedule = new Schedule(config.BaseRate,
+            RateDecay.Steps([.. config.Drops.Select(epoch => (long)epoch * loader.StepsPerEpoch)]),
+            Warmup.Linear(config.WarmupSteps, config.WarmupRatio));
+        state = new TrainState(parameters, optimizer, average);
+        curves = new RunCurves(folder);
+        observer.Note(FormattableString.Invariant(
+            $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
+        observer.Note(FormattableString.Invariant(
+            $"rate {config.BaseRate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : " (0.016 · batch / 128)"));
+    }
+
+    public RunFolder Folder => folder;
+
+    /// <summary>Steps of the whole schedule, or the limit set by max_steps.</summary>
+    public long TotalSteps
+    {
+        get
+        {
+            long all = (long)config.Epochs * loader.StepsPerEpoch;
+            return config.MaxSteps > 0 ? Math.Min(all, config.MaxSteps) : all;
+        }
+    }
+
+    /// <summary>Trains to the end of the schedule or until asked to stop.</summary>
+    /// <exception cref="TrainingException">The run diverged; the last checkpoint is whole.</exception>
+    public TrainOutcome Run(CancellationToken stop)
+    {
+        while (state.Step < TotalSteps)
+        {
+            int epoch = (int)(state.Step / loader.StepsPerEpoch);
+            foreach (var batch in loader.Epoch(epoch, (int)(state.Step % loader.StepsPerEpoch)))
+            {
+                if (stop.IsCancellationRequested || state.Step >= TotalSteps)
+                    break;
+                using (batch)
+                {
+                    if (state.Step == 0)
+                        BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes);
+                    Step(epoch, batch);
+                }
+            }
+            bool complete = !stop.IsCancellationRequested && (!EvaluationIsDue(epoch) || Evaluate(epoch, stop));
+            Save();
+            if (!complete)
+            {
+                observer.Note($"stopped at step {state.Step}; go on with --resume {folder.Path}");
+                return TrainOutcome.Interrupted;
+            }
+        }
+        return TrainOutcome.Finished;
+    }
+
+    public void Dispose()
+    {
+        average?.Dispose();
+        optimizer.Dispose();
+        parameters.Dispose();
+    }
+
+    private static (IDataset Training, IDataset Validation) OpenData(TrainConfig config)
+    {
+        if (config.Data.Length == 0)
+            throw new DataException("configuration: data is not set; name a data set with --data");
+        var training = DatasetSource.Open(config.Data, "train");
+        var validation = DatasetSource.Open(config.Data, "val");
+        DatasetSource.RequireSameClasses(training, validation);
+        return (training, validation);
+    }
+
+    private void Step(int epoch, Batch batch)
+    {
+        long start = Stopwatch.GetTimestamp();
+        float rate = schedule.Rate(state.Step);
+        model.Train(true);
+        parameters.BeginGradients();
+        List<(string Name, float Value)> losses = [];
+        string? broken;
+        using (var scope = new StepScope(device, record: true))
+        {
+            var images = ModelInput.Normalize(scope, batch.Pixels.AsSpan(0, batch.Count * config.Imgsz * config.Imgsz * 3), batch.Count, config.Imgsz, config.Imgsz);
+            var parts = model.Loss(images, TargetsOf(batch));
+            foreach (var (name, value) in parts.Parts)
+                losses.Add((name, Read(value)));
+            broken = losses.Where(l => !float.IsFinite(l.Value)).Select(l => "loss part " + l.Name).FirstOrDefault();
+            if (broken is null)
+            {
+                scope.Backward(parts.Values);
+                parameters.CompleteGradients();
+            }
+        }
+        if (broken is not null)
+            parameters.RestoreBuffers();
+        else
+        {
+            group.AllReduceSum(parameters.Gradients);
+            optimizer.Step(rate);
+            if (optimizer.LastFinite)
+                average?.Update();
+            else
+                broken = "the gradient";
+        }
+        state.Step++;
+        if (broken is not null)
+            Handle(new Anomaly(state.Step, broken, [.. batch.Samples.Select(s => s.ImagePath)]));
+        else
+            anomaliesInARow = 0;
+        Report(epoch, rate, losses, batch.Count, Stopwatch.GetElapsedTime(start).TotalSeconds);
+    }
+
+    private static Targets TargetsOf(Batch batch) => new(
+        [.. batch.Boxes.Select(boxes => boxes.SelectMany(b => new[] { b.X1, b.Y1, b.X2, b.Y2 }).ToArray())],
+        [.. batch.Boxes.Select(boxes => boxes.Select(b => b.Class).ToArray())]);
+
+    private float Read(Tensor scalar)
+    {
+        Span<float> value = stackalloc float[1];
+        device.Download(scalar.View, value);
+        return value[0];
+    }
+
+    private void Handle(Anomaly anomaly)
+    {
+        anomaliesInARow++;
+        if (config.NonFinite == NonFinitePolicy.Stop)
+            throw new TrainingException($"{anomaly}. Lower lr, lengthen warmup_steps, or set non_finite=skip; the last checkpoint in {folder.Path} is whole");
+        if (anomaliesInARow >= Anomaly.Limit)
+            throw new TrainingException($"{anomaly}; {anomaliesInARow} in a row. Lower lr; the last checkpoint in {folder.Path} is whole");
+        if (config.NonFinite == NonFinitePolicy.Rollback && File.Exists(folder.Last))
+        {
+            long step = state.Step;
+            Restore();
+            state.Step = step;
+            observer.Note($"{anomaly}; weights of the last checkpoint are back");
+        }
+        else
+            observer.Note($"{anomaly}; the step was left out");
+    }
+
+    private void Report(int epoch, float rate, List<(string Name, float Value)> losses, int images, double seconds)
+    {
+        curves.Step(epoch, state.Step, rate, losses, optimizer.LastNorm);
+        observer.Stepped(new StepReport(epoch, state.Step, TotalSteps, rate, optimizer.LastNorm, losses, images / seconds,
+            TimeSpan.FromSeconds(seconds * (TotalSteps - state.Step))));
+    }
+
+    private bool EvaluationIsDue(int epoch) => state.Step >= TotalSteps
+        || (state.Step % loader.StepsPerEpoch == 0 && (epoch + 1) % config.EvalInterval == 0);
+
+    /// <summary>False when asked to stop on the way: half an evaluation counts for nothing.</summary>
+    private bool Evaluate(int epoch, CancellationToken stop)
+    {
+        long start = Stopwatch.GetTimestamp();
+        bool done = false;
+        state.WithFinalWeights(() =>
+        {
+            var found = Evaluator.Run(model, config.Imgsz, device, validation, config.Workers, observer.Evaluating, stop);
+            if (stop.IsCancellationRequested)
+                return;
+            var result = CocoMetric.Evaluate(found.Truth, found.Detections);
+            bool best = result["AP"] > state.BestAp;
+            if (best)
+            {
+                state.BestAp = result["AP"];
+                ModelFile.Save(folder.Best, model.Info, parameters, config.Imgsz);
+            }
+            curves.Evaluation(epoch, state.Step, result);
+            if (state.Step >= TotalSteps)
+                EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
+            observer.Evaluated(new EvaluationReport(epoch, state.Step, result, best, Stopwatch.GetElapsedTime(start)));
+            done = true;
+        });
+        return done;
+    }
+
+    private void Save() =>
+        state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata()));
+
+    private void Restore() => state.Restore(folder.Last, SafeTensorsFile.Read(folder.Last));
+}

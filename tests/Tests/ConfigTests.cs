@@ -1,0 +1,60 @@
+using CudaKernels.Detection;
+using Xunit;
+
+namespace CudaKernels.Tests;
+
+public sealed class ConfigTests
+{
+    [Theory]
+    [InlineData("1x", 12, new[] { 9, 11 }, Augmentation.Flip)]
+    [InlineData("2x", 24, new[] { 18, 22 }, Augmentation.Flip)]
+    [InlineData("10x", 120, new[] { 90, 110 }, Augmentation.Full)]
+    public void RecipesSetEpochsDropsAndAugmentation(string name, int epochs, int[] drops, object augment)
+    {
+        var config = Build($"recipe={name}");
+        Assert.Equal(epochs, config.Epochs);
+        Assert.Equal(drops, config.Drops);
+        Assert.Equal(augment, config.Augment);
+    }
+
+    [Fact]
+    public void DropsFollowTheNumberOfEpochsUnlessSet()
+    {
+        Assert.Equal([36, 44], Build("epochs=48").Drops);
+        Assert.Equal([5, 7], Build("drops=5,7", "epochs=48").Drops);
+    }
+
+    [Theory]
+    [InlineData(128, 0.016)]
+    [InlineData(16, 0.002)]
+    public void TheRateScalesWithTheBatch(int batch, double rate) =>
+        Assert.Equal(rate, Build($"batch={batch}").BaseRate, 8);
+
+    [Fact]
+    public void YamlComesBackTheSame()
+    {
+        using var folder = new TempFolder();
+        var config = Build("data=it's a \"path\": odd", "lr=0.0123", "non_finite=rollback", "drops=3,4", "epochs=9", "seed=18446744073709551615");
+        string path = folder.Write("config.yaml", ConfigKeys.ToYaml(config));
+        var back = ConfigKeys.Build(ConfigKeys.ReadFile(path));
+        Assert.Equal(config with { Drops = [] }, back with { Drops = [] });
+        Assert.Equal(config.Drops, back.Drops);
+    }
+
+    [Theory]
+    [InlineData("imgsz=100", "imgsz", "multiple of 32")]
+    [InlineData("batch=0", "batch", "at least 1")]
+    [InlineData("lr=nan", "lr", "NaN")]
+    [InlineData("optimizer=rmsprop", "optimizer", "sgd or adamw")]
+    [InlineData("drops=4,3", "drops", "ascending")]
+    [InlineData("recipe=3x", "recipe", "1x, 2x, 10x")]
+    [InlineData("momentun=0.9", "momentun", "did you mean momentum")]
+    public void AWrongSettingNamesKeyAndExpectation(string setting, params string[] texts)
+    {
+        string message = Assert.Throws<DataException>(() => Build(setting)).Message;
+        foreach (string text in texts)
+            Assert.Contains(text, message);
+    }
+
+    private static TrainConfig Build(params string[] settings) => ConfigKeys.Build([.. settings.Select(ConfigKeys.Parse)]);
+}
