@@ -76,7 +76,7 @@ internal sealed class CocoDataset : IDataset
             }
 
             place = $"image id {id} ({place})";
-            var imagePath = Path.GetFullPath(Path.Combine(folder, fileName));
+            var imagePath = TextFile.Resolve(folder, fileName);
             if (images.ContainsKey(id)) log.Fatal(path, place, $"duplicate image id {id}");
             else if (!File.Exists(imagePath)) log.Fatal(path, place, $"the picture {imagePath} does not exist");
             else if (image.Width is <= 0 || image.Height is <= 0) log.Fatal(path, place, $"width and height must be positive, got {image.Width} x {image.Height}");

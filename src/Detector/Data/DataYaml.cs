@@ -37,18 +37,13 @@ internal sealed class DataYaml
         try
         {
             using var reader = new StreamReader(path);
-            var stream = new YamlStream();
-            stream.Load(reader);
+            var stream = LoadStream(path, reader);
             if (stream.Documents.Count == 0 || stream.Documents[0].RootNode is not YamlMappingNode root)
                 throw new DataException($"{path}: expected keys such as train and val, got {(stream.Documents.Count == 0 ? "an empty file" : "something else")}");
             var yaml = new DataYaml(path, root);
             if (yaml.Splits.Count == 0)
                 throw new DataException($"{path}: none of the keys train, val, test is there; it has: {string.Join(", ", root.Children.Keys)}");
             return yaml;
-        }
-        catch (YamlException error)
-        {
-            throw new DataException($"{path}: line {error.Start.Line}: not readable as YAML: {error.Message}", error);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -70,7 +65,7 @@ internal sealed class DataYaml
         return (Text("images"), Text("annotations"));
 
         string Text(string key) => mapping.Children.TryGetValue(new YamlScalarNode(key), out var value) && value is YamlScalarNode { Value: { Length: > 0 } text }
-            ? System.IO.Path.GetFullPath(System.IO.Path.Combine(Folder, text))
+            ? TextFile.Resolve(Folder, text)
             : throw Wrong(node, split, $"the key {key} is missing or has no value");
     }
 
@@ -123,6 +118,26 @@ internal sealed class DataYaml
         YamlScalarNode scalar => scalar.Value,
         var node => throw Wrong(node, key, "expected a text"),
     };
+
+    /// The parser answers most faults with YamlException, but some with InvalidOperationException or ArgumentException.
+    private static YamlStream LoadStream(string path, TextReader reader)
+    {
+        var parser = new Parser(reader);
+        try
+        {
+            var stream = new YamlStream();
+            stream.Load(parser);
+            return stream;
+        }
+        catch (YamlException error)
+        {
+            throw new DataException($"{path}: line {error.Start.Line}: not readable as YAML: {error.Message}", error);
+        }
+        catch (Exception error) when (error is InvalidOperationException or ArgumentException)
+        {
+            throw new DataException($"{path}: line {parser.Current?.End.Line ?? 1}: not readable as YAML from here on", error);
+        }
+    }
 
     private YamlNode Require(string split) =>
         Find(split) ?? throw new DataException($"{Path}: has no split {split}; there are: {string.Join(", ", Splits)}");

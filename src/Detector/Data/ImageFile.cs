@@ -33,8 +33,8 @@ internal static class ImageFile
     public static (int Width, int Height) ReadSize(string path, long maxPixels = DefaultMaxPixels)
     {
         RequireFile(path);
-        using var codec = SKCodec.Create(path, out var result);
-        CheckHeader(codec, result, path, maxPixels);
+        using var codec = SKCodec.Create(path);
+        CheckHeader(codec, path, maxPixels);
         return SwapsSides(codec!.EncodedOrigin) ? (codec.Info.Height, codec.Info.Width) : (codec.Info.Width, codec.Info.Height);
     }
 
@@ -44,12 +44,13 @@ internal static class ImageFile
         if (bytes.Length == 0) throw new DataException($"{name}: the file is empty, expected a picture");
         using var data = SKData.CreateCopy(bytes);
         using var stream = new SKMemoryStream(data);
-        using var codec = SKCodec.Create(stream, out var result);
-        CheckHeader(codec, result, name, maxPixels);
+        using var codec = SKCodec.Create(stream);
+        CheckHeader(codec, name, maxPixels);
 
         // Four bytes a pixel is the narrowest colour format the codecs write; unpremultiplied keeps the stored colours under alpha,
         // and the absent colour space switches colour management off.
         var info = new SKImageInfo(codec!.Info.Width, codec.Info.Height, SKColorType.Rgba8888, SKAlphaType.Unpremul, null);
+        SKCodecResult result;
         var rgba = ArrayPool<byte>.Shared.Rent(info.BytesSize);
         try
         {
@@ -132,12 +133,10 @@ internal static class ImageFile
         return file.Length;
     }
 
-    private static void CheckHeader(SKCodec? codec, SKCodecResult result, string name, long maxPixels)
+    private static void CheckHeader(SKCodec? codec, string name, long maxPixels)
     {
         if (codec is null)
-            throw new DataException(result == SKCodecResult.IncompleteInput
-                ? $"{name}: the picture is truncated inside its header; copy or download it again"
-                : $"{name}: is not a picture this program can read (expected JPEG, PNG, BMP, WEBP or GIF)");
+            throw new DataException($"{name}: is not a picture this program can read (expected JPEG, PNG, BMP, WEBP or GIF), or is cut off inside its header");
         var pixels = (long)codec.Info.Width * codec.Info.Height;
         maxPixels = Math.Min(maxPixels, int.MaxValue / 4); // four bytes a pixel in one array
         if (pixels < 1) throw new DataException($"{name}: the picture has no pixels ({codec.Info.Width}x{codec.Info.Height})");

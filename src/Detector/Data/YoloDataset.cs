@@ -82,12 +82,12 @@ internal sealed class YoloDataset : IDataset
 
     private static IEnumerable<(string Picture, string Source, string Place)> ListPictures(DataYaml yaml, string split)
     {
-        var root = Path.Combine(yaml.Folder, yaml.Text("path") ?? "");
+        var root = TextFile.Resolve(yaml.Folder, yaml.Text("path") ?? "");
         foreach (var entry in yaml.YoloSplit(split))
         {
-            var path = Path.GetFullPath(Path.Combine(root, entry));
+            var path = TextFile.Resolve(root, entry);
             // Some exports write ../train/images although the folder lies beside the file.
-            if (!Path.Exists(path) && entry.StartsWith("../", StringComparison.Ordinal)) path = Path.GetFullPath(Path.Combine(root, entry[3..]));
+            if (!Path.Exists(path) && entry.StartsWith("../", StringComparison.Ordinal)) path = TextFile.Resolve(root, entry[3..]);
             if (Directory.Exists(path))
             {
                 foreach (var picture in Directory.EnumerateFiles(path, "*", SearchOption.AllDirectories).Where(IsPicture).Order(StringComparer.Ordinal))
@@ -97,7 +97,7 @@ internal sealed class YoloDataset : IDataset
             {
                 var lines = TextFile.ReadLines(path);
                 for (var i = 0; i < lines.Length; i++)
-                    if (lines[i].Trim() is { Length: > 0 } line) yield return (Path.GetFullPath(Path.Combine(Path.GetDirectoryName(path)!, line)), path, $"line {i + 1}");
+                    if (lines[i].Trim() is { Length: > 0 } line) yield return (TextFile.Resolve(Path.GetDirectoryName(path)!, line), path, $"line {i + 1}");
             }
             else throw new DataException($"{yaml.Path}: {split}: {path} does not exist (paths are relative to the file, or to its key path)");
         }
