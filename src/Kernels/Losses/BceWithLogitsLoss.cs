@@ -44,7 +44,7 @@ internal readonly unsafe record struct BceWithLogitsLoss(
             var positive = positiveWeight == null ? target : target * TVector.Load(positiveWeight + column);
             var negative = TVector.Create(1) - target;
             gradient = negative * p - positive * q;
-            return positive * (TVector.Max(-x, TVector.Zero) + logOnePlus) + negative * (TVector.Max(x, TVector.Zero) + logOnePlus);
+            return positive * (LossMath.Positive(-x) + logOnePlus) + negative * (LossMath.Positive(x) + logOnePlus);
         }
     }
 }

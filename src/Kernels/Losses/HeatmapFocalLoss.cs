@@ -42,10 +42,11 @@ internal readonly record struct HeatmapFocalLoss(
             var limit = TVector.Create(Limit);
             var peak = TVector.Equal(target, one);
             var clamped = TVector.Greater(TVector.Abs(x), limit);
-            var inside = TVector.Max(TVector.Min(x, limit), -limit);
-            var z = TVector.Select(peak, -inside, inside);
+            var z = TVector.Select(peak, -x, x);
+            z = TVector.Select(TVector.Greater(z, limit), limit, z);
+            z = TVector.Select(TVector.Greater(-limit, z), -limit, z);
             LossMath.Logistic(z, out var a, out var rest, out var logOnePlus);
-            var softplus = TVector.Max(z, TVector.Zero) + logOnePlus;
+            var softplus = LossMath.Positive(z) + logOnePlus;
             var away = one - target;
             away *= away;
             var weight = TVector.Select(peak, one, away * away) * a * a;

@@ -16,30 +16,34 @@ internal static class LossMath
     {
         var one = TVector.Create(1);
         var e = TVector.Exp(-TVector.Abs(x));
-        var larger = one / (one + e);
+        // One division serves 1/(1+e) and the e/(2+e) of the logarithm.
+        TVector above = one + e, next = above + one, inverse = one / (above * next);
+        var larger = next * inverse;
         var smaller = e * larger;
         var negative = TVector.Greater(TVector.Zero, x);
         p = TVector.Select(negative, smaller, larger);
         q = TVector.Select(negative, larger, smaller);
-        logOnePlus = LogOnePlus(e);
+        logOnePlus = LogOnePlus(e * (above * inverse));
     }
+
+    /// <summary>max(x, 0); not-a-number gives 0, so it must reach the result by another term.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Positive<TVector>(TVector x) where TVector : unmanaged, ISimd<TVector> =>
+        TVector.And(TVector.Greater(x, TVector.Zero), x);
 
     /// <summary>
     /// log(1+e) for e ∈ [0,1] with a small relative error even where e vanishes: 2·atanh(t), t = e/(2+e) ≤ 1/3, whose odd
     /// series after t¹³ is short by less than 2e-8.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector LogOnePlus<TVector>(TVector e) where TVector : unmanaged, ISimd<TVector>
+    private static TVector LogOnePlus<TVector>(TVector t) where TVector : unmanaged, ISimd<TVector>
     {
-        var t = e / (e + TVector.Create(2));
         var u = t * t;
-        var series = TVector.Create(2f / 13);
-        series = TVector.Fma(series, u, TVector.Create(2f / 11));
-        series = TVector.Fma(series, u, TVector.Create(2f / 9));
-        series = TVector.Fma(series, u, TVector.Create(2f / 7));
-        series = TVector.Fma(series, u, TVector.Create(2f / 5));
-        series = TVector.Fma(series, u, TVector.Create(2f / 3));
-        series = TVector.Fma(series, u, TVector.Create(2f));
-        return t * series;
+        // A tree: the length of the chain is what costs.
+        var square = u * u;
+        var low = TVector.Fma(
+            TVector.Fma(TVector.Create(2f / 7), u, TVector.Create(2f / 5)), square, TVector.Fma(TVector.Create(2f / 3), u, TVector.Create(2f)));
+        var high = TVector.Fma(TVector.Create(2f / 13), square, TVector.Fma(TVector.Create(2f / 11), u, TVector.Create(2f / 9)));
+        return t * TVector.Fma(high, square * square, low);
     }
 }

@@ -44,9 +44,10 @@ internal readonly record struct SigmoidFocalLoss(
             var one = TVector.Create(1);
             LossMath.Logistic(x, out var p, out var q, out var logOnePlus);
             var negative = one - target;
-            var entropy = TVector.Max(x, TVector.Zero) - x * target + logOnePlus;
+            var entropy = LossMath.Positive(x) - x * target + logOnePlus;
             // Kept off zero so that a saturated logit divides and takes logarithms safely.
-            var miss = TVector.Max(p * negative + q * target, TVector.Create(1.17549435e-38f));
+            TVector tiny = TVector.Create(1.17549435e-38f), miss = p * negative + q * target;
+            miss = TVector.Select(TVector.Greater(tiny, miss), tiny, miss);
             var weight = Power(miss);
             if (alpha >= 0)
                 weight *= TVector.Fma(TVector.Create(2 * alpha - 1), target, TVector.Create(1 - alpha));

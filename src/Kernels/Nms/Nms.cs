@@ -21,7 +21,7 @@ internal readonly unsafe record struct Nms(
     TensorView Boxes, TensorView Scores, TensorView Keep, TensorView Count, float Threshold,
     TensorView Classes = default, float Offset = 0) : IKernel, ISimdBody
 {
-    private const int Block = 64, Chunk = 512, Planes = 7;
+    private const int Block = 256, Chunk = 512, Planes = 7;
 
     public Cost Cost => new(8.0 * Boxes.Shape[0] * Boxes.Shape[0], Boxes.Bytes + Scores.Bytes + Classes.Bytes + Keep.Bytes);
 
@@ -55,14 +55,15 @@ internal readonly unsafe record struct Nms(
         int kept = 0;
         for (int start = 0; start < count; start += Block)
         {
-            body.Start = start;
+            body.Start = body.Survivors = start;
             body.End = Math.Min(count, start + Block);
             for (int i = start; i < body.End; i++)
             {
                 if (body.Struck(i))
                     continue;
                 Keep.I32[kept++] = SortKey.Index(sorted[i]);
-                body.Strike(i, i + 1, i + 1, body.End);
+                body.Move(i, body.Survivors);
+                body.Strike(body.Survivors, ++body.Survivors, i + 1, body.End);
             }
             device.Team.For((count - body.End + Chunk - 1) / Chunk, body, grain: 2);
         }
@@ -92,16 +93,23 @@ internal readonly unsafe record struct Nms(
     {
         /// <summary>Planes x1, y1, x2, y2, area, class, struck (1 or 0).</summary>
         public float* Plane;
-        public int Stride, Length, Start, End;
+        public int Stride, Length, Start, Survivors, End;
         public float Threshold, Offset;
 
         public readonly bool Struck(int i) => Plane[6 * Stride + i] != 0;
 
         public readonly void Invoke(int start, int end, int worker) =>
-            Strike(Start, End, End + start * Chunk, Math.Min(Length, End + end * Chunk));
+            Strike(Start, Survivors, End + start * Chunk, Math.Min(Length, End + end * Chunk));
+
+        /// <summary>Survivors gather at the front of their block, over boxes already decided.</summary>
+        public readonly void Move(int from, int to)
+        {
+            for (int plane = 0; plane < 6; plane++)
+                Plane[plane * Stride + to] = Plane[plane * Stride + from];
+        }
 
         /// <summary>
-        /// Boxes [by, byEnd) that stand strike boxes [from, to) and, in the last vector, some behind: those are judged by
+        /// Survivors [by, byEnd) strike boxes [from, to) and, in the last vector, some behind: those are judged by
         /// the same rule, only earlier, or lie past the last box.
         /// </summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -116,17 +124,22 @@ internal readonly unsafe record struct Nms(
                 TVector size = TVector.Load(area + j), kind = TVector.Load(category + j), gone = TVector.Zero;
                 for (int i = by; i < byEnd; i++)
                 {
-                    if (struck[i] != 0)
-                        continue;
-                    var width = TVector.Min(right, TVector.Create(x2[i])) - TVector.Max(left, TVector.Create(x1[i])) + offset;
-                    var height = TVector.Min(bottom, TVector.Create(y2[i])) - TVector.Max(top, TVector.Create(y1[i])) + offset;
-                    var shared = TVector.Max(width, zero) * TVector.Max(height, zero);
+                    var width = Smaller(right, TVector.Create(x2[i])) - Larger(left, TVector.Create(x1[i])) + offset;
+                    var height = Smaller(bottom, TVector.Create(y2[i])) - Larger(top, TVector.Create(y1[i])) + offset;
+                    var shared = TVector.And(TVector.Greater(width, zero), width) * TVector.And(TVector.Greater(height, zero), height);
                     var iou = shared / (TVector.Create(area[i]) + size - shared);
                     var hit = TVector.And(TVector.Greater(iou, threshold), TVector.Equal(kind, TVector.Create(category[i])));
-                    gone = TVector.Max(gone, TVector.And(hit, one));
+                    gone = Larger(gone, TVector.And(hit, one));
                 }
-                TVector.Store(TVector.Max(gone, TVector.Load(struck + j)), struck + j);
+                TVector.Store(Larger(gone, TVector.Load(struck + j)), struck + j);
             }
         }
+
+        // A box with a coordinate that is not a number has such an area too, so its IoU hits nothing whatever these give.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static TVector Smaller(TVector a, TVector b) => TVector.Select(TVector.Greater(a, b), b, a);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static TVector Larger(TVector a, TVector b) => TVector.Select(TVector.Greater(b, a), b, a);
     }
 }

@@ -92,14 +92,14 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
             {
                 float* cell = image + ((long)y * Width + x) * Classes;
                 int c = 0;
+                if (!Reaches(cell, Classes, best.Bar))
+                    c = Classes / TVector.Count * TVector.Count;
                 for (; c <= Classes - TVector.Count; c += TVector.Count)
                 {
+                    if (!Reaches(cell + c, TVector.Count, best.Bar))
+                        continue;
                     var logit = TVector.Load(cell + c);
-                    if (TVector.MaxOf(logit) < best.Bar)
-                        continue;
                     var peak = TVector.Select(TVector.Equal(logit, Neighbourhood<TVector>(cell + c, x, y)), logit, TVector.Create(float.NegativeInfinity));
-                    if (TVector.MaxOf(peak) < best.Bar)
-                        continue;
                     TVector.Store(peak, lanes);
                     for (int lane = 0; lane < TVector.Count; lane++)
                         Offer(lanes[lane], c + lane, x, y, ref best);
@@ -108,6 +108,16 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
                     if (cell[c] >= best.Bar && cell[c] == F32x1.Sum(Neighbourhood<F32x1>(cell + c, x, y)))
                         Offer(cell[c], c, x, y, ref best);
             }
+        }
+
+        /// <summary>Whether a whole vector among these classes holds a logit that may enter: the quick way past most cells.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static bool Reaches(float* from, int classes, float bar)
+        {
+            TVector count = TVector.Zero, limit = TVector.Create(bar), one = TVector.Create(1);
+            for (int c = 0; c <= classes - TVector.Count; c += TVector.Count)
+                count += TVector.And(TVector.GreaterOrEqual(TVector.Load(from + c), limit), one);
+            return TVector.Sum(count) != 0;
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -51,7 +51,7 @@ internal readonly unsafe struct F32x16 : ISimd<F32x16>
     public static F32x16 Floor(F32x16 a) => new(Vector512.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static F32x16 Exp(F32x16 a) => new(Vector512.Exp(a.v));
+    public static F32x16 Exp(F32x16 a) => new(VectorExp.Exp(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x16 Log(F32x16 a) => new(Vector512.Log(a.v));

@@ -52,7 +52,7 @@ internal readonly unsafe struct F32x4 : ISimd<F32x4>
     public static F32x4 Floor(F32x4 a) => new(Vector128.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static F32x4 Exp(F32x4 a) => new(Vector128.Exp(a.v));
+    public static F32x4 Exp(F32x4 a) => new(VectorExp.Exp(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x4 Log(F32x4 a) => new(Vector128.Log(a.v));

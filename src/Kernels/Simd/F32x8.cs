@@ -52,7 +52,7 @@ internal readonly unsafe struct F32x8 : ISimd<F32x8>
     public static F32x8 Floor(F32x8 a) => new(Vector256.Floor(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static F32x8 Exp(F32x8 a) => new(Vector256.Exp(a.v));
+    public static F32x8 Exp(F32x8 a) => new(VectorExp.Exp(a.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x8 Log(F32x8 a) => new(Vector256.Log(a.v));
