@@ -14,6 +14,7 @@ internal enum ActivationKind : byte
 /// The activation a kernel applies to its result before it stores it: y = x, y = max(x, 0) or y = x for x &gt; 0, slope·x
 /// elsewhere. All three are one formula, y = x &gt; 0 ? x : <see cref="Factor"/>·x, and for slopes ≥ 0 the sign of y tells
 /// the derivative (1 or the factor; the factor at 0, as PyTorch has it), so the backward pass needs only the output.
+/// -∞ times a factor of 0 is NaN: values that are not finite surface instead of vanishing.
 /// </summary>
 internal readonly record struct Activation(ActivationKind Kind, float Slope)
 {

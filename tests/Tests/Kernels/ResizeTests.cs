@@ -19,8 +19,13 @@ public class ResizeTests
         foreach (string path in GoldenFolder.Cases("interpolate"))
         {
             var file = GoldenFile.Load(path);
-            var mode = file.Attribute("mode")!.Value.GetString() == "nearest" ? Mode.Nearest
-                : file.Attribute("align_corners")!.Value.GetBoolean() ? Mode.AlignCorners : Mode.HalfPixel;
+            string? name = file.Attribute("mode")!.Value.GetString();
+            if (name is not ("nearest" or "bilinear"))
+            {
+                TestContext.Current.TestOutputHelper?.WriteLine($"skipped: the project has no resize {name}");
+                continue;
+            }
+            var mode = name == "nearest" ? Mode.Nearest : file.Attribute("align_corners")!.Value.GetBoolean() ? Mode.AlignCorners : Mode.HalfPixel;
             using var test = new KernelTest(lanes);
             var x = test.Upload(file, "x");
             var gradY = test.Upload(file, "grad_out");
