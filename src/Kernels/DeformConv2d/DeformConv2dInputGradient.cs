@@ -48,31 +48,31 @@ internal readonly record struct DeformConv2dInputGradient(
             var shapes = op.Shapes;
             var conv = shapes.Conv;
             int depth = shapes.GroupDepth;
+            // No sum here reaches beyond a pixel's chunk except gradX's, which runs over the pixels in order: the cut may follow the team.
+            int chunk = shapes.ChunkPixels(smallest: 2 * DeformShapes.TilePixels * device.Team.Threads);
             long packedLength = GemmBlock.PackedFloats<TVector>(depth, conv.GroupOut);
-            bool wantsDots = !op.GradOffset.IsNone || !op.GradMask.IsNone;
-            using var scratch = new DeformScratch(device, shapes, shapes.ChunkPixels);
+            using var scratch = new DeformScratch(device, shapes, chunk);
             var packed = device.Rent(new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dInputGradient));
-            var dots = wantsDots
-                ? device.Rent(new Shape(shapes.ChunkPixels, shapes.Samples, shapes.SlicesOfOffsetGroup, 4), DType.F32, nameof(DeformConv2dInputGradient))
-                : default;
+            var dots = device.Rent(new Shape(chunk, shapes.Samples, shapes.SlicesOfOffsetGroup, 4), DType.F32, nameof(DeformConv2dInputGradient));
+            var unread = device.Rent(new Shape(device.Team.Threads, shapes.SliceWidth), DType.F32, nameof(DeformConv2dInputGradient));
+            device.Fill(unread, 0);
             for (int g = 0; g < conv.Groups; g++)
                 GemmBlock.PackB<TVector>(depth, conv.GroupOut, op.Weight.F32 + (long)g * conv.GroupOut * depth, depth, 1, packed.F32 + g * packedLength);
             var sampler = new DeformSampler(shapes, op.Offset.F32, op.Mask.F32);
-            for (long first = 0; first < conv.Outputs; first += shapes.ChunkPixels)
+            for (long first = 0; first < conv.Outputs; first += chunk)
             {
-                int count = (int)Math.Min(shapes.ChunkPixels, conv.Outputs - first);
+                int count = (int)Math.Min(chunk, conv.Outputs - first);
                 device.Team.For(shapes.Tiles(count), new ColumnGradientTiles<TVector>(
                     shapes, sampler, packed.F32, packedLength, op.GradY.F32, scratch.Samples, scratch.Columns, first, count));
                 var scatter = new DeformScatterBody<TVector>(
-                    shapes, op.X.F32, scratch.Samples, scratch.Columns, op.GradX.F32, dots.F32, first, first + count, op.AccumulateX);
+                    shapes, op.X.F32, scratch.Samples, scratch.Columns, scratch.Zeros, unread.F32, op.GradX.F32, dots.F32, first, first + count, op.AccumulateX);
                 device.Team.For(scatter.Tasks, scatter);
-                if (wantsDots)
-                    device.Team.For(count, new DeformSamplingGradientBody(
-                        shapes, scratch.Samples, dots.F32, op.GradOffset.F32, op.GradMask.F32, first, op.AccumulateOffset, op.AccumulateMask), grain: 32);
+                device.Team.For(count, new DeformSamplingGradientBody(
+                    shapes, scratch.Samples, dots.F32, op.GradOffset.F32, op.GradMask.F32, first, op.AccumulateOffset, op.AccumulateMask), grain: 32);
             }
             device.Return(packed);
-            if (wantsDots)
-                device.Return(dots);
+            device.Return(dots);
+            device.Return(unread);
         }
     }
 

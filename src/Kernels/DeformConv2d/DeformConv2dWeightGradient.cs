@@ -9,14 +9,14 @@ namespace CudaKernels.Kernels;
 /// </summary>
 /// <remarks>
 /// The columns are gathered again: keeping those of the forward pass would take taps times the memory of x and save little
-/// time. Chunk by chunk of output pixels: columns and the transpose of gradY over tiles of pixels, then the product over blocks
+/// time. Chunk by chunk of output pixels: columns and the transpose of gradY over the pixels, then the product over blocks
 /// of columns of gradWeight; every element is summed over the pixels in order, whatever the number of threads.
 /// </remarks>
 internal readonly record struct DeformConv2dWeightGradient(
     TensorView X, TensorView Offset, TensorView Mask, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, int OffsetGroups = 1,
     bool Accumulate = false) : IKernel
 {
-    private const int BlockColumns = 64;
+    private const int TaskPixels = 16, BlockColumns = 64;
 
     public Cost Cost => new(Shapes.Flops, X.Bytes + Offset.Bytes + Mask.Bytes + GradY.Bytes + GradWeight.Bytes * (Accumulate ? 2 : 1));
 
@@ -42,19 +42,20 @@ internal readonly record struct DeformConv2dWeightGradient(
             var conv = shapes.Conv;
             if (conv.Outputs == 0 && !op.Accumulate)
                 device.Fill(op.GradWeight, 0);
+            int chunk = shapes.ChunkPixels();
             // A row of the transpose is a little longer than a chunk: rows a power of two apart would fall into the same cache sets.
-            int stride = shapes.ChunkPixels + 16;
+            int stride = chunk + 16;
             int blocks = (shapes.GroupDepth + BlockColumns - 1) / BlockColumns;
-            long packedLength = GemmBlock.PackedFloats<TVector>(BlockColumns, shapes.ChunkPixels);
-            using var scratch = new DeformScratch(device, shapes, shapes.ChunkPixels);
+            long packedLength = GemmBlock.PackedFloats<TVector>(BlockColumns, chunk);
+            using var scratch = new DeformScratch(device, shapes, chunk);
             var transposed = device.Rent(new Shape(conv.OutChannels, stride), DType.F32, nameof(DeformConv2dWeightGradient));
             var packed = device.Rent(new Shape(device.Team.Threads, checked((int)packedLength)), DType.F32, nameof(DeformConv2dWeightGradient));
             var sampler = new DeformSampler(shapes, op.Offset.F32, op.Mask.F32);
             var gather = new DeformGather<TVector>(shapes, op.X.F32, scratch.Zeros);
-            for (long first = 0; first < conv.Outputs; first += shapes.ChunkPixels)
+            for (long first = 0; first < conv.Outputs; first += chunk)
             {
-                int count = (int)Math.Min(shapes.ChunkPixels, conv.Outputs - first);
-                device.Team.For(shapes.Tiles(count), new ColumnTiles<TVector>(
+                int count = (int)Math.Min(chunk, conv.Outputs - first);
+                device.Team.For((count + TaskPixels - 1) / TaskPixels, new ChunkColumns<TVector>(
                     shapes, sampler, gather, op.GradY.F32, scratch.Samples, scratch.Columns, transposed.F32, stride, first, count));
                 device.Team.For(conv.Groups * blocks, new Product<TVector>(
                     shapes, scratch.Columns, transposed.F32, stride, packed.F32, packedLength, op.GradWeight.F32, count, blocks, op.Accumulate || first > 0));
@@ -65,7 +66,7 @@ internal readonly record struct DeformConv2dWeightGradient(
     }
 
     /// <summary>Samples and columns of the chunk's pixels, and transposed[k, pixel] = gradY[pixel, k].</summary>
-    private readonly unsafe struct ColumnTiles<TVector>(
+    private readonly unsafe struct ChunkColumns<TVector>(
         DeformShapes shapes, DeformSampler sampler, DeformGather<TVector> gather, float* gradY, DeformSample* samples, float* columns,
         float* transposed, int stride, long firstPixel, int pixels) : IRangeBody
         where TVector : unmanaged, ISimd<TVector>
@@ -73,9 +74,9 @@ internal readonly record struct DeformConv2dWeightGradient(
         public void Invoke(int start, int end, int worker)
         {
             int outChannels = shapes.Conv.OutChannels;
-            for (int tile = start; tile < end; tile++)
+            for (int task = start; task < end; task++)
             {
-                int first = tile * DeformShapes.TilePixels, count = Math.Min(DeformShapes.TilePixels, pixels - first);
+                int first = task * TaskPixels, count = Math.Min(TaskPixels, pixels - first);
                 var ownSamples = samples + (long)first * shapes.Samples;
                 sampler.Samples(firstPixel + first, count, ownSamples);
                 gather.Columns(firstPixel + first, count, ownSamples, columns + (long)first * shapes.RowLength);

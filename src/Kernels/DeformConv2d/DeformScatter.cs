@@ -8,75 +8,94 @@ namespace CudaKernels.Kernels;
 /// Takes the columns' gradient of a chunk back to the image: gradX[corner] += mask · weight · gradColumn, and for every sample
 /// and corner dot = Σ channels gradColumn · x[corner], from which <see cref="DeformSamplingGradientBody"/> makes the gradients of
 /// offset and mask. A task owns a slice of the channels of one image and walks the pixels in order: no two tasks write one
-/// element, and the order of every sum is the same for any number of threads. gradX or dots may be null.
+/// element, and the order of every sum is the same for any number of threads.
 /// </summary>
+/// <remarks>
+/// Corners outside of the image read a row of zeros and are added to a row that nobody reads, one per worker, so that the
+/// loop over the channels has no branches; without gradX all corners go there. Both rows are as long as a slice is wide.
+/// </remarks>
 internal readonly unsafe struct DeformScatterBody<TVector>(
-    DeformShapes shapes, float* x, DeformSample* table, float* gradColumns, float* gradX, float* dots, long firstPixel, long endPixel, bool accumulate) : IRangeBody
+    DeformShapes shapes, float* x, DeformSample* samples, float* gradColumns, float* zeros, float* unread, float* gradX, float* dots,
+    long firstPixel, long endPixel, bool accumulate) : IRangeBody
     where TVector : unmanaged, ISimd<TVector>
 {
     public int Tasks => (int)((endPixel - 1) / shapes.ImagePixels - firstPixel / shapes.ImagePixels + 1) * shapes.Slices;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Invoke(int start, int end, int worker)
     {
-        var conv = shapes.Conv;
-        long imagePixels = shapes.ImagePixels, imageLength = shapes.ImageLength;
+        long imagePixels = shapes.ImagePixels;
         for (int task = start; task < end; task++)
         {
             long image = firstPixel / imagePixels + task / shapes.Slices;
-            int slice = task % shapes.Slices;
-            var (channel, endChannel) = shapes.Slice(slice);
             long first = Math.Max(firstPixel, image * imagePixels), last = Math.Min(endPixel, (image + 1) * imagePixels);
-            float* from = x + image * imageLength + channel;
-            float* to = gradX == null ? null : gradX + image * imageLength + channel;
-            if (to != null && !accumulate && first == image * imagePixels)
-                for (long i = 0; i < imageLength; i += conv.InChannels)
-                    new Span<float>(to + i, endChannel - channel).Clear();
-            int group = slice / shapes.SlicesOfOffsetGroup, sliceOfGroup = slice % shapes.SlicesOfOffsetGroup, column = shapes.ColumnOf(channel);
-            for (long pixel = first; pixel < last; pixel++)
-            {
-                long p = pixel - firstPixel, at = p * shapes.Samples + group * shapes.Taps;
-                var sample = table + at;
-                float* gradient = gradColumns + p * shapes.RowLength + column;
-                float* dot = dots == null ? null : dots + (at * shapes.SlicesOfOffsetGroup + sliceOfGroup) * 4;
-                for (int tap = 0; tap < shapes.Taps; tap++, sample++, gradient += conv.GroupIn)
-                {
-                    for (int corner = 0; corner < 4; corner++)
-                    {
-                        int offset = sample->Corners[corner];
-                        if (to != null && offset >= 0)
-                            Add(sample->Mask * sample->Weights[corner], gradient, to + offset, endChannel - channel);
-                        if (dot != null)
-                            dot[corner] = offset < 0 ? 0 : Dot(gradient, from + offset, endChannel - channel);
-                    }
-                    dot += dot == null ? 0 : shapes.SlicesOfOffsetGroup * 4;
-                }
-            }
+            if (gradX != null && !accumulate && first == image * imagePixels)
+                Clear(image, task % shapes.Slices);
+            Scatter(image, task % shapes.Slices, first - firstPixel, last - firstPixel, unread + (long)worker * shapes.SliceWidth);
+        }
+    }
+
+    private void Clear(long image, int slice)
+    {
+        var (channel, endChannel) = shapes.Slice(slice);
+        float* to = gradX + image * shapes.ImageLength + channel;
+        for (long i = 0; i < shapes.ImageLength; i += shapes.Conv.InChannels)
+            new Span<float>(to + i, endChannel - channel).Clear();
+    }
+
+    /// <summary>Pixels [start, end) of the chunk, all of one image.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Scatter(long image, int slice, long start, long end, float* unread)
+    {
+        var (channel, endChannel) = shapes.Slice(slice);
+        int count = endChannel - channel, taps = shapes.Taps, step = shapes.Conv.GroupIn, slices = shapes.SlicesOfOffsetGroup;
+        float* from = x + image * shapes.ImageLength + channel;
+        float* to = gradX == null ? null : gradX + image * shapes.ImageLength + channel;
+        for (long pixel = start; pixel < end; pixel++)
+        {
+            long at = pixel * shapes.Samples + slice / slices * taps;
+            var sample = samples + at;
+            float* gradient = gradColumns + pixel * shapes.RowLength + shapes.ColumnOf(channel);
+            float* dot = dots + (at * slices + slice % slices) * 4;
+            for (int tap = 0; tap < taps; tap++, sample++, gradient += step, dot += slices * 4)
+                Corners(sample, gradient, from, to, unread, dot, count);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add(float factor, float* from, float* to, int count)
+    private void Corners(DeformSample* sample, float* gradient, float* from, float* to, float* unread, float* dot, int count)
     {
-        var factors = TVector.Create(factor);
+        int oa = sample->Corners[0], ob = sample->Corners[1], oc = sample->Corners[2], od = sample->Corners[3];
+        float* xa = oa < 0 ? zeros : from + oa, xb = ob < 0 ? zeros : from + ob, xc = oc < 0 ? zeros : from + oc, xd = od < 0 ? zeros : from + od;
+        float* ga = oa < 0 || to == null ? unread : to + oa, gb = ob < 0 || to == null ? unread : to + ob;
+        float* gc = oc < 0 || to == null ? unread : to + oc, gd = od < 0 || to == null ? unread : to + od;
+        float mask = sample->Mask;
+        float wa = mask * sample->Weights[0], wb = mask * sample->Weights[1], wc = mask * sample->Weights[2], wd = mask * sample->Weights[3];
+        TVector va = TVector.Create(wa), vb = TVector.Create(wb), vc = TVector.Create(wc), vd = TVector.Create(wd);
+        TVector sa = TVector.Zero, sb = TVector.Zero, sc = TVector.Zero, sd = TVector.Zero;
         int i = 0;
         for (; i + TVector.Count <= count; i += TVector.Count)
-            TVector.Store(TVector.Fma(factors, TVector.Load(from + i), TVector.Load(to + i)), to + i);
+        {
+            var g = TVector.Load(gradient + i);
+            sa = TVector.Fma(g, TVector.Load(xa + i), sa);
+            sb = TVector.Fma(g, TVector.Load(xb + i), sb);
+            sc = TVector.Fma(g, TVector.Load(xc + i), sc);
+            sd = TVector.Fma(g, TVector.Load(xd + i), sd);
+            TVector.Store(TVector.Fma(g, va, TVector.Load(ga + i)), ga + i);
+            TVector.Store(TVector.Fma(g, vb, TVector.Load(gb + i)), gb + i);
+            TVector.Store(TVector.Fma(g, vc, TVector.Load(gc + i)), gc + i);
+            TVector.Store(TVector.Fma(g, vd, TVector.Load(gd + i)), gd + i);
+        }
+        float a = TVector.Sum(sa), b = TVector.Sum(sb), c = TVector.Sum(sc), d = TVector.Sum(sd);
         for (; i < count; i++)
-            to[i] += factor * from[i];
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Dot(float* a, float* b, int count)
-    {
-        var sums = TVector.Zero;
-        int i = 0;
-        for (; i + TVector.Count <= count; i += TVector.Count)
-            sums = TVector.Fma(TVector.Load(a + i), TVector.Load(b + i), sums);
-        float sum = TVector.Sum(sums);
-        for (; i < count; i++)
-            sum += a[i] * b[i];
-        return sum;
+        {
+            float g = gradient[i];
+            (a, b, c, d) = (a + g * xa[i], b + g * xb[i], c + g * xc[i], d + g * xd[i]);
+            ga[i] += wa * g;
+            gb[i] += wb * g;
+            gc[i] += wc * g;
+            gd[i] += wd * g;
+        }
+        (dot[0], dot[1], dot[2], dot[3]) = (a, b, c, d);
     }
 }
 
@@ -86,7 +105,7 @@ internal readonly unsafe struct DeformScatterBody<TVector>(
 /// this is the derivative to the right. gradOffset or gradMask may be null.
 /// </summary>
 internal readonly unsafe struct DeformSamplingGradientBody(
-    DeformShapes shapes, DeformSample* table, float* dots, float* gradOffset, float* gradMask, long firstPixel, bool accumulateOffset, bool accumulateMask) : IRangeBody
+    DeformShapes shapes, DeformSample* samples, float* dots, float* gradOffset, float* gradMask, long firstPixel, bool accumulateOffset, bool accumulateMask) : IRangeBody
 {
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Invoke(int start, int end, int worker)
@@ -99,7 +118,7 @@ internal readonly unsafe struct DeformSamplingGradientBody(
             float a = 0, b = 0, c = 0, d = 0;
             for (int i = 0; i < slices; i++, dot += 4)
                 (a, b, c, d) = (a + dot[0], b + dot[1], c + dot[2], d + dot[3]);
-            var sample = table + s;
+            var sample = samples + s;
             if (gradMask != null)
                 Write(gradMask + shift + s, sample->Weights[0] * a + sample->Weights[1] * b + sample->Weights[2] * c + sample->Weights[3] * d, accumulateMask);
             if (gradOffset == null)

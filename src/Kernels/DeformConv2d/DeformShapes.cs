@@ -1,16 +1,18 @@
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// The sizes of a modulated deformable convolution and how its work is cut. All cuts follow from the problem's shape alone,
-/// so that sums have the same order for every number of threads.
+/// The sizes of a modulated deformable convolution and how its work is cut. Cuts that a sum's order depends on follow from the
+/// problem's shape alone, so that results are the same for every number of threads.
 /// </summary>
 internal readonly record struct DeformShapes
 {
     /// <summary>Output pixels whose columns are made and multiplied at a time by one thread; a multiple of the register tile's rows.</summary>
     public const int TilePixels = 48;
 
-    // The columns of one chunk: what a step of all threads together leaves for the next, small enough for the last-level cache.
-    private const int ChunkBytes = 8 << 20;
+    // A chunk is what a step of all threads together leaves for the next: large enough to amortise what is done once a chunk,
+    // small enough for the caches.
+    private const int ChunkBytes = 2 << 20;
+    private const int SmallestChunk = 5 * TilePixels;
     private const int WidestSlice = 64;
 
     public DeformShapes(Conv2dShapes conv, int offsetGroups)
@@ -21,10 +23,6 @@ internal readonly record struct DeformShapes
         int pieces = (Segment + WidestSlice - 1) / WidestSlice;
         SliceWidth = pieces == 1 ? Segment : ((Segment + pieces - 1) / pieces + 15) / 16 * 16;
         Pieces = (Segment + SliceWidth - 1) / SliceWidth;
-        long tiles = (conv.Outputs + TilePixels - 1) / TilePixels;
-        long tilesOfChunk = Math.Max(1, ChunkBytes / (sizeof(float) * (long)TilePixels * RowLength));
-        long chunks = Math.Max(1, (tiles + tilesOfChunk - 1) / tilesOfChunk);
-        ChunkPixels = (int)((tiles + chunks - 1) / chunks) * TilePixels;
     }
 
     public Conv2dShapes Conv { get; }
@@ -65,8 +63,16 @@ internal readonly record struct DeformShapes
 
     public double Flops => Conv.Flops;
 
-    /// <summary>Output pixels worked on at a time by all threads together; a multiple of <see cref="TilePixels"/>.</summary>
-    public int ChunkPixels { get; }
+    /// <summary>
+    /// Output pixels worked on at a time by all threads together: a multiple of <see cref="TilePixels"/>, at least
+    /// <paramref name="smallest"/> if there are so many, and the same for all chunks but the last.
+    /// </summary>
+    public int ChunkPixels(int smallest = SmallestChunk)
+    {
+        long fitting = Math.Max(Math.Max(smallest, SmallestChunk), ChunkBytes / (sizeof(float) * (long)RowLength));
+        long chunks = Math.Max(1, (Conv.Outputs + fitting - 1) / fitting);
+        return Tiles((Conv.Outputs + chunks - 1) / chunks) * TilePixels;
+    }
 
     /// <summary>Tiles that cover so many output pixels.</summary>
     public int Tiles(long pixels) => checked((int)((pixels + TilePixels - 1) / TilePixels));

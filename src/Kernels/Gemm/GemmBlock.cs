@@ -34,7 +34,8 @@ internal static unsafe class GemmBlock
 
     /// <summary>
     /// c[m,n] (+)= a[m,k] · B, with rows of a and c lda and ldc floats apart. Accumulate false writes c, which may then hold anything.
-    /// Each element of c is summed over k in one order, whatever m and n are.
+    /// Each element of c is summed over k in one order, whatever m and n are. A panel stays in the first-level cache while the rows
+    /// pass, so 256 columns of a's rows should fit into the second: up to a few hundred rows.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     [SkipLocalsInit]
@@ -50,19 +51,19 @@ internal static unsafe class GemmBlock
         for (int start = 0; start < k; start += MaxDepth)
         {
             var work = new TileWork { Taps = 1, TapStride = rows, Depth = Math.Min(MaxDepth, k - start), Step = 1, Shift = start, Accumulate = accumulate || start > 0, Factor = 1 };
-            for (int row = 0; row < m; row += rows)
+            float* panel = packedB;
+            for (int column = 0; column < n; column += width, panel += work.Depth * width)
             {
-                for (int i = 0; i < rows; i++)
+                work.Column = column;
+                work.Columns = Math.Min(width, n - column);
+                for (int row = 0; row < m; row += rows)
                 {
-                    int existing = Math.Min(row + i, m - 1);
-                    from[i] = a + existing * lda;
-                    to[i] = c + existing * ldc;
-                }
-                float* panel = packedB;
-                for (int column = 0; column < n; column += width, panel += work.Depth * width)
-                {
-                    work.Column = column;
-                    work.Columns = Math.Min(width, n - column);
+                    for (int i = 0; i < rows; i++)
+                    {
+                        int existing = Math.Min(row + i, m - 1);
+                        from[i] = a + existing * lda;
+                        to[i] = c + existing * ldc;
+                    }
                     RegisterTile.Multiply<TVector>(work, from, panel, to);
                 }
             }

@@ -125,7 +125,8 @@ public class DeformConvTests
     {
         var small = new Problem(new(1, 12, 11, 130, 20, Window.Square(3, 1, 1), 1, 1, true), seed: 5);
         var grouped = new Problem(new(3, 9, 8, 24, 12, Window.Square(3, 2, 1), 2, 4, true), seed: 6);
-        foreach (var problem in (Problem[])[small, grouped])
+        var chunked = new Problem(new(2, 31, 30, 128, 8, Window.Square(3, 1, 1), 1, 1, true), seed: 8);
+        foreach (var problem in (Problem[])[small, grouped, chunked])
             KernelTest.Deterministic(8, test =>
             {
                 var got = problem.Run(test);
