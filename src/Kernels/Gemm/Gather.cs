@@ -3,7 +3,8 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// The problem of <see cref="ImplicitGemm"/>: a grid of target rows, each the sum over taps of a source pixel times that tap's
 /// matrix. Grid point (n, y, x) reads, for tap t, the source pixel (n, y·StepY + TapY[t], x·StepX + TapX[t]), zeros where that
-/// lies outside. Strides are in floats; channels of a source pixel are <see cref="ChannelStep"/> apart, target columns are adjacent.
+/// lies outside. Strides are in floats; channels of a source pixel are <see cref="ChannelStep"/> apart (other than 1 only where
+/// no tap leaves the source), target columns are adjacent.
 /// </summary>
 internal unsafe struct Gather
 {

@@ -29,7 +29,8 @@ internal static unsafe class ImplicitGemm
         tilesPerBlock = (tiles + rowBlocks - 1) / rowBlocks;
 
         int tableBytes = (tilesPerBlock * height * (gather.Taps + 1) * sizeof(float*) + tilesPerBlock + 63) / 64 * 64;
-        int zeroBytes = (layout.Run * gather.Channels * gather.ChannelStep * sizeof(float) + 63) / 64 * 64;
+        int padding = gather.ChannelStep == 1 ? layout.Run * gather.Channels : 0;            // a matrix read by columns has no padding
+        int zeroBytes = (padding * sizeof(float) + 63) / 64 * 64;
         var packed = device.Rent(new Shape(checked((int)layout.Floats)), DType.F32, owner);
         var scratch = device.Rent(new Shape(checked(threads * tableBytes + zeroBytes)), DType.U8, owner);
         var zeros = (float*)(scratch.U8 + threads * tableBytes);
