@@ -1,5 +1,6 @@
 using System.CommandLine;
 using CudaKernels.Detection;
+using CudaKernels.Kernels.Devices;
 
 namespace CudaKernels.Cli;
 
@@ -20,6 +21,7 @@ internal static class TrainCommand
         var resume = new Option<string?>("--resume") { Description = "Go on with the run in this folder.", HelpName = "RUN" };
         var file = new Option<string?>("--config") { Description = "YAML with any of the keys below.", HelpName = "FILE.yaml" };
         var settings = new Argument<string[]>("key=value") { Description = "Any of: " + string.Join(", ", ConfigKeys.Names) + ".", Arity = ArgumentArity.ZeroOrMore };
+        var profile = new Option<bool>("--profile") { Description = "Show at the end where the time went, kernel by kernel." };
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
         var command = new Command("train", """
@@ -29,7 +31,7 @@ internal static class TrainCommand
               cudakernels train --data data.yaml --model ttfnet-18 --imgsz 512 --recipe 2x
               cudakernels train --data VOC2007 --epochs 60 lr=0.005 ema=0.99
               cudakernels train --resume runs/ttfnet-18
-            """) { settings, data, model, size, epochs, batch, recipe, workers, seed, device, threads, output, resume, file };
+            """) { settings, data, model, size, epochs, batch, recipe, workers, seed, device, threads, output, resume, file, profile };
         command.SetAction(parsed =>
         {
             List<Setting> all = [];
@@ -53,8 +55,12 @@ internal static class TrainCommand
                 ? Trainer.Resume(old, all, on, progress)
                 : Start(ConfigKeys.Build(all), parsed.GetValue(output), on, progress);
             using var interrupt = new Interrupt();
+            if (parsed.GetValue(profile))
+                on.Profiler = new Profiler();
             var outcome = trainer.Run(interrupt.Requested);
             progress.Finish(trainer.Folder, outcome);
+            if (on.Profiler is { } profiler)
+                ProfileTable.Print(new Report(null), profiler);
             return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
 
             void Flag(string key, object? value)
@@ -66,7 +72,7 @@ internal static class TrainCommand
         return command;
     }
 
-    private static Trainer Start(TrainConfig config, string? output, Kernels.Devices.Device device, ITrainObserver observer) =>
+    private static Trainer Start(TrainConfig config, string? output, Device device, ITrainObserver observer) =>
         Trainer.Start(config, output ?? FreeFolder(Path.Combine("runs", config.Model)), device, observer);
 
     /// <summary>The wanted folder, or the first of folder-2, folder-3, ... that does not exist.</summary>

@@ -121,9 +121,7 @@ internal sealed class BatchLoader
     {
         var index = batch.Indices[slot];
         var sample = dataset.Read(index);
-        var image = ImageFile.Load(sample.ImagePath);
-        if (image.Width != sample.Width || image.Height != sample.Height)
-            throw new DataException($"{sample.ImagePath}: the picture is {image.Width}x{image.Height} but annotated as {sample.Width}x{sample.Height}");
+        var image = sample.LoadPicture();
         var boxes = DataFilter.Boxes(sample);
         batch.Samples[slot] = sample;
         try

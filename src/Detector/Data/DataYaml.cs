@@ -1,4 +1,3 @@
-using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
 namespace CudaKernels.Detection;
@@ -34,21 +33,12 @@ internal sealed class DataYaml
     /// <exception cref="DataException">Missing, unreadable, malformed, or without any split.</exception>
     public static DataYaml Load(string path)
     {
-        try
-        {
-            using var reader = new StreamReader(path);
-            var stream = LoadStream(path, reader);
-            if (stream.Documents.Count == 0 || stream.Documents[0].RootNode is not YamlMappingNode root)
-                throw new DataException($"{path}: expected keys such as train and val, got {(stream.Documents.Count == 0 ? "an empty file" : "something else")}");
-            var yaml = new DataYaml(path, root);
-            if (yaml.Splits.Count == 0)
-                throw new DataException($"{path}: none of the keys train, val, test is there; it has: {string.Join(", ", root.Children.Keys)}");
-            return yaml;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            throw new DataException(File.Exists(path) ? $"{path}: cannot read it: {error.Message}" : $"{path}: does not exist", error);
-        }
+        var node = YamlText.Load(path);
+        if (node is not YamlMappingNode root)
+            throw new DataException($"{path}: expected keys such as train and val, got {(node is null ? "an empty file" : "something else")}");
+        var yaml = new DataYaml(path, root);
+        return yaml.Splits.Count > 0 ? yaml
+            : throw new DataException($"{path}: none of the keys train, val, test is there; it has: {string.Join(", ", root.Children.Keys)}");
     }
 
     /// <summary>The value of a top-level key, or null when absent or empty.</summary>
@@ -120,25 +110,6 @@ internal sealed class DataYaml
     };
 
     /// The parser answers most faults with YamlException, but some with InvalidOperationException or ArgumentException.
-    private static YamlStream LoadStream(string path, TextReader reader)
-    {
-        var parser = new Parser(reader);
-        try
-        {
-            var stream = new YamlStream();
-            stream.Load(parser);
-            return stream;
-        }
-        catch (YamlException error)
-        {
-            throw new DataException($"{path}: line {error.Start.Line}: not readable as YAML: {error.Message}", error);
-        }
-        catch (Exception error) when (error is InvalidOperationException or ArgumentException)
-        {
-            throw new DataException($"{path}: line {parser.Current?.End.Line ?? 1}: not readable as YAML from here on", error);
-        }
-    }
-
     private YamlNode Require(string split) =>
         Find(split) ?? throw new DataException($"{Path}: has no split {split}; there are: {string.Join(", ", Splits)}");
 

@@ -75,9 +75,7 @@ internal sealed class DatasetCheck
             var sample = dataset.Read(i);
             try
             {
-                var image = ImageFile.Load(sample.ImagePath);
-                if (image.Width != sample.Width || image.Height != sample.Height)
-                    messages[i] = $"the picture is {image.Width}x{image.Height} but annotated as {sample.Width}x{sample.Height}";
+                sample.LoadPicture();
             }
             catch (DataException error)
             {

@@ -6,7 +6,17 @@ namespace CudaKernels.Detection;
 /// <param name="Width">Columns of the picture after EXIF rotation.</param>
 /// <param name="Height">Rows of the picture after EXIF rotation.</param>
 /// <param name="Objects">Everything annotated, crowds and difficult objects included; in file order.</param>
-internal sealed record Sample(string ImagePath, long Id, int Width, int Height, IReadOnlyList<ObjectAnnotation> Objects);
+internal sealed record Sample(string ImagePath, long Id, int Width, int Height, IReadOnlyList<ObjectAnnotation> Objects)
+{
+    /// <summary>Decodes the picture.</summary>
+    /// <exception cref="DataException">Unreadable, or not of the annotated size, so that its boxes cannot be trusted.</exception>
+    public ImageBuffer LoadPicture()
+    {
+        var image = ImageFile.Load(ImagePath);
+        return image.Width == Width && image.Height == Height ? image
+            : throw new DataException($"{ImagePath}: the picture is {image.Width}x{image.Height} but annotated as {Width}x{Height}");
+    }
+}
 
 /// <summary>One annotated object.</summary>
 /// <param name="Class">Index into <see cref="IDataset.Classes"/>.</param>

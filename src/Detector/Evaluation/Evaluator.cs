@@ -61,7 +61,7 @@ internal static class Evaluator
         {
             var pictures = new ImageBuffer[count];
             Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, workers) },
-                i => pictures[i] = ImageFile.Load(dataset.Read(first + i).ImagePath));
+                i => pictures[i] = dataset.Read(first + i).LoadPicture());
             return pictures;
         });
     }

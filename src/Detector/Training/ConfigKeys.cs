@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Reflection;
 using System.Text;
-using YamlDotNet.Core;
 using YamlDotNet.RepresentationModel;
 
 namespace CudaKernels.Detection;
@@ -47,26 +46,11 @@ internal static class ConfigKeys
     /// <summary>Settings of a flat YAML file, in file order.</summary>
     public static IReadOnlyList<Setting> ReadFile(string path)
     {
-        var yaml = new YamlStream();
-        try
-        {
-            using var reader = File.OpenText(path);
-            yaml.Load(reader);
-        }
-        catch (YamlException e)
-        {
-            throw new DataException($"{path}:{e.Start.Line}: not valid YAML ({e.InnerException?.Message ?? e.Message})");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new DataException($"{path}: cannot be read ({e.Message})");
-        }
-        if (yaml.Documents.Count == 0)
+        if (YamlText.Load(path) is not { } root)
             return [];
-        if (yaml.Documents[0].RootNode is not YamlMappingNode map)
+        if (root is not YamlMappingNode map)
             throw new DataException($"{path}:1: expects key: value lines");
-        return [.. map.Children.Select(pair => new Setting(
-            ((YamlScalarNode)pair.Key).Value ?? "", Text(path, pair.Value), $"{path}:{pair.Key.Start.Line}"))];
+        return [.. map.Children.Select(pair => new Setting(Text(path, pair.Key), Text(path, pair.Value), $"{path}:{pair.Key.Start.Line}"))];
     }
 
     /// <summary>One "key=value" argument.</summary>
