@@ -7,7 +7,7 @@ namespace CudaKernels.Cli;
 /// <summary>The whole way on generated pictures: make data, train, evaluate, draw.</summary>
 internal static class DemoCommand
 {
-    private const int Images = 640, ImageSize = 160, Pictures = 8;
+    private const int Images = 640, ImageSize = 160, Pictures = 8, Enlarge = 3;
 
     public static Command Create()
     {
@@ -67,8 +67,11 @@ internal static class DemoCommand
         {
             string path = validation.Read(i).ImagePath;
             var image = ImageFile.Load(path);
-            var found = detector.Detect(image);
-            ImageFile.SavePng(AnnotatedPicture.Draw(image, [.. found.Select(d => new PictureBox(d.Box, d.Class, d.Label, d.Score))]),
+            var large = new ImageBuffer(Enlarge * image.Width, Enlarge * image.Height);
+            Resize.Bilinear(image, large.Width, large.Height, large.Pixels);
+            var found = detector.Detect(image).Select(d => new PictureBox(
+                new Box(Enlarge * d.Box.X1, Enlarge * d.Box.Y1, Enlarge * d.Box.X2, Enlarge * d.Box.Y2), d.Class, d.Label, d.Score));
+            ImageFile.SavePng(AnnotatedPicture.Draw(large, [.. found]),
                 Path.Combine(run.File("pictures"), Path.GetFileNameWithoutExtension(path) + ".png"));
         }
     }

@@ -154,7 +154,7 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
         Assert.Equal(["good", "strange", "short", "last"], lines.Select(l => (string?)l["case"]));
         Assert.True((double)lines[0]["ms"]! > 0);
         Assert.True((bool)lines[1]["skipped"]!);
-        Assert.Contains("cin", (string?)lines[2]["error"]);
+        Assert.Contains("needs the key kernel", (string?)lines[2]["error"]);
         Assert.True((double)lines[3]["ms"]! > 0);
     }
 }
