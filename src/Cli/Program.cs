@@ -1,4 +1,3 @@
-using System.CommandLine;
 using CudaKernels.Cli;
 
 return CommandLine.Run(args);

@@ -27,7 +27,8 @@ internal readonly record struct Gemm(
     {
         int zeroTap = 0;
         ImplicitGemm.Run<TVector>(device, Gather.Matrix(M, A.F32, TransposeA ? 1 : K, K, TransposeA ? M : 1,
-            B.F32, TransposeB ? 1 : N, TransposeB ? K : 1, C.F32, N, &zeroTap) with { Accumulate = Accumulate }, nameof(Gemm));
+            B.F32, TransposeB ? 1 : N, TransposeB ? K : 1, C.F32, N, &zeroTap) with
+        { Accumulate = Accumulate }, nameof(Gemm));
     }
 
     private static void Length(string argument, TensorView view, long rows, long columns)

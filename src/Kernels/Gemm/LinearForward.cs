@@ -34,6 +34,7 @@ internal readonly record struct LinearForward(
     {
         int outputs = Weight.Shape[0], inputs = Weight.Shape[1], zeroTap = 0;
         ImplicitGemm.Run<TVector>(device, Gather.Matrix((int)X.Shape.Rows, X.F32, inputs, inputs, 1, Weight.F32, 1, inputs, Y.F32, outputs, &zeroTap)
-            with { Bias = Bias.F32, Factor = Activation.Factor }, nameof(LinearForward));
+            with
+        { Bias = Bias.F32, Factor = Activation.Factor }, nameof(LinearForward));
     }
 }
