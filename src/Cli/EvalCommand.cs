@@ -44,6 +44,8 @@ internal static class EvalCommand
             };
             var result = CocoMetric.Evaluate(found.Truth, found.Detections, parameters);
             Print(report, result);
+            if (found.Voc is { } voc)
+                report.Line($"VOC mAP at IoU 0.5: {Percent(voc.MeanElevenPoint)} by 11 points, {Percent(voc.MeanAllPoint)} by all points");
             if (parsed.GetValue(output) is { } folder)
                 EvaluationPictures.Write(folder, found.Truth, found.Detections, result);
             report.Json(result.ToJson());
@@ -80,6 +82,8 @@ internal static class EvalCommand
         using var progress = new ProgressLine(report.Console);
         return Evaluator.Run(model, file.ImageSize, device, dataset, Environment.ProcessorCount, progress.Show, CancellationToken.None);
     }
+
+    private static string Percent(double? value) => value is { } v ? v.ToString("0.000", CultureInfo.InvariantCulture) : "-";
 
     private static int[] Limits(string text)
     {

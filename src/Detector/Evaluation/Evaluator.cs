@@ -4,7 +4,11 @@ using CudaKernels.Layers;
 namespace CudaKernels.Detection;
 
 /// <summary>Ground truth and what a model found, in the form the metrics take.</summary>
-internal sealed record EvaluatedSet(CocoGroundTruth Truth, IReadOnlyList<CocoDetection> Detections);
+internal sealed record EvaluatedSet(CocoGroundTruth Truth, IReadOnlyList<CocoDetection> Detections)
+{
+    /// <summary>The same by the rules of VOC; null where the ground truth does not come from a data set.</summary>
+    public VocResult? Voc { get; init; }
+}
 
 /// <summary>Runs a model over a data set. Pictures are read on worker threads one batch ahead of the network.</summary>
 internal static class Evaluator
@@ -38,7 +42,7 @@ internal static class Evaluator
             progress(Math.Min(first + BatchSize, dataset.Count), dataset.Count);
         }
         model.Train(training);
-        return new EvaluatedSet(Truth(dataset), detections);
+        return new EvaluatedSet(Truth(dataset), detections) { Voc = Voc(dataset, detections) };
     }
 
     /// <summary>The data set's annotations as COCO ground truth.</summary>
@@ -52,6 +56,16 @@ internal static class Evaluator
             [.. samples.Select(s => new CocoImage(s.Id, Path.GetFileName(s.ImagePath), s.Width, s.Height))],
             [.. dataset.Classes.Select((name, i) => new CocoCategory(dataset.CategoryIds[i], name))],
             [.. annotations]);
+    }
+
+    /// <summary>Crowds are no objects of VOC; difficult objects need not be found.</summary>
+    private static VocResult Voc(IDataset dataset, IReadOnlyList<CocoDetection> detections)
+    {
+        var classOf = dataset.CategoryIds.Select((id, index) => (id, index)).ToDictionary(p => p.id, p => p.index);
+        var objects = Enumerable.Range(0, dataset.Count).Select(dataset.Read)
+            .SelectMany(s => s.Objects.Where(o => !o.Crowd).Select(o => new VocObject(s.Id, o.Class, o.Box, o.Difficult)));
+        return VocMetric.Evaluate(dataset.Classes.Count, [.. objects], [.. detections.Select(d =>
+            new VocDetection(d.ImageId, classOf[d.CategoryId], new Box(d.X, d.Y, d.X + d.Width, d.Y + d.Height), d.Score))]);
     }
 
     private static Task<ImageBuffer[]> Read(IDataset dataset, int first, int workers)
