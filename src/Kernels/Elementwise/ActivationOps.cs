@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>y = act(x), for an activation that no producer could fuse. y may be x.</summary>
-internal readonly record struct ActivationForward(TensorView X, TensorView Y, Activation Activation) : IKernel
+internal readonly record struct ActivationForward(TensorView X, TensorView Y, Activation Activation) : IGpuKernel
 {
     public Cost Cost => new(Y.Length, X.Bytes + Y.Bytes);
 
@@ -19,7 +19,9 @@ internal readonly record struct ActivationForward(TensorView X, TensorView Y, Ac
 
     public void Run(CpuDevice device) => Pointwise.Run(device, X, X, Y, false, new Formula(Activation.Factor));
 
-    private readonly struct Formula(float factor) : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, X, X, Y, false, new Formula(Activation.Factor));
+
+    internal readonly struct Formula(float factor) : IPointwise
     {
         public static int Inputs => 1;
 
@@ -31,7 +33,7 @@ internal readonly record struct ActivationForward(TensorView X, TensorView Y, Ac
 
 /// <summary>gradX (+)= gradY · act'(x), the derivative read from the sign of the output. gradX may be gradY.</summary>
 internal readonly record struct ActivationBackward(TensorView Y, TensorView GradY, TensorView GradX, Activation Activation, bool Accumulate)
-    : IKernel
+    : IGpuKernel
 {
     public Cost Cost => new(Y.Length, Y.Bytes + GradY.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 
@@ -47,7 +49,9 @@ internal readonly record struct ActivationBackward(TensorView Y, TensorView Grad
 
     public void Run(CpuDevice device) => Pointwise.Run(device, Y, GradY, GradX, Accumulate, new Formula(Activation.Factor));
 
-    private readonly struct Formula(float factor) : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, Y, GradY, GradX, Accumulate, new Formula(Activation.Factor));
+
+    internal readonly struct Formula(float factor) : IPointwise
     {
         public static int Inputs => 2;
 

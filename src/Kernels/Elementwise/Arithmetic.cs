@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>y = a + b, equal shapes. y may be a or b.</summary>
-internal readonly record struct AddForward(TensorView A, TensorView B, TensorView Y) : IKernel
+internal readonly record struct AddForward(TensorView A, TensorView B, TensorView Y) : IGpuKernel
 {
     public Cost Cost => new(Y.Length, A.Bytes + B.Bytes + Y.Bytes);
 
@@ -20,7 +20,9 @@ internal readonly record struct AddForward(TensorView A, TensorView B, TensorVie
 
     public void Run(CpuDevice device) => Pointwise.Run(device, A, B, Y, false, new Formula());
 
-    private readonly struct Formula : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, A, B, Y, false, new Formula());
+
+    internal readonly struct Formula : IPointwise
     {
         public static int Inputs => 2;
 
@@ -30,7 +32,7 @@ internal readonly record struct AddForward(TensorView A, TensorView B, TensorVie
 }
 
 /// <summary>y += x, equal shapes.</summary>
-internal readonly record struct AddInto(TensorView X, TensorView Y) : IKernel
+internal readonly record struct AddInto(TensorView X, TensorView Y) : IGpuKernel
 {
     public Cost Cost => new(Y.Length, X.Bytes + 2 * Y.Bytes);
 
@@ -43,7 +45,9 @@ internal readonly record struct AddInto(TensorView X, TensorView Y) : IKernel
 
     public void Run(CpuDevice device) => Pointwise.Run(device, X, X, Y, true, new Formula());
 
-    private readonly struct Formula : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, X, X, Y, true, new Formula());
+
+    internal readonly struct Formula : IPointwise
     {
         public static int Inputs => 1;
 
@@ -53,7 +57,7 @@ internal readonly record struct AddInto(TensorView X, TensorView Y) : IKernel
 }
 
 /// <summary>y = factor · x. y may be x.</summary>
-internal readonly record struct Scale(TensorView X, TensorView Y, float Factor) : IKernel
+internal readonly record struct Scale(TensorView X, TensorView Y, float Factor) : IGpuKernel
 {
     public Cost Cost => new(Y.Length, X.Bytes + Y.Bytes);
 
@@ -66,7 +70,9 @@ internal readonly record struct Scale(TensorView X, TensorView Y, float Factor) 
 
     public void Run(CpuDevice device) => Pointwise.Run(device, X, X, Y, false, new Formula(Factor));
 
-    private readonly struct Formula(float factor) : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, X, X, Y, false, new Formula(Factor));
+
+    internal readonly struct Formula(float factor) : IPointwise
     {
         public static int Inputs => 1;
 

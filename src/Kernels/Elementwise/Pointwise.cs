@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -27,6 +28,23 @@ internal static unsafe class Pointwise
         long length = y.Length;
         var range = new Range<TOp>(a.F32, b.F32, y.F32, length, accumulate, op);
         device.For(checked((int)((length + Block - 1) / Block)), range, VectorRange.Grain(Block));
+    }
+
+    /// <summary>The same on the other path: one thread an element, the formula at one lane.</summary>
+    public static void Run<TOp>(GpuDevice device, TensorView a, TensorView b, TensorView y, bool accumulate, TOp op)
+        where TOp : unmanaged, IPointwise =>
+        device.LaunchFor(Kernel, y.Length, new Arguments<TOp>(device.F32(a), device.F32(b), device.F32(y), accumulate ? 1 : 0, op));
+
+    internal readonly record struct Arguments<TOp>(ArrayView<float> A, ArrayView<float> B, ArrayView<float> Y, int Accumulate, TOp Op)
+        where TOp : unmanaged, IPointwise;
+
+    private static void Kernel<TOp>(Arguments<TOp> a) where TOp : unmanaged, IPointwise
+    {
+        long i = Grid.GlobalLinearIndex;
+        if (i >= a.Y.Length)
+            return;
+        float value = a.Op.Apply(F32x1.Create(a.A[i]), F32x1.Create(a.B[i])).Value;
+        a.Y[i] = a.Accumulate != 0 ? a.Y[i] + value : value;
     }
 
     /// <summary>An output may be the same view as an input, but must not lie across it.</summary>

@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>y = 1 / (1 + e^-x). For large -x the exponential is infinite and y is 0, as it should be. y may be x.</summary>
-internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IKernel
+internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IGpuKernel
 {
     public Cost Cost => new(Y.Length * 20.0, X.Bytes + Y.Bytes);
 
@@ -18,7 +18,9 @@ internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IKe
 
     public void Run(CpuDevice device) => Pointwise.Run(device, X, X, Y, false, new Formula());
 
-    private readonly struct Formula : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, X, X, Y, false, new Formula());
+
+    internal readonly struct Formula : IPointwise
     {
         public static int Inputs => 1;
 
@@ -32,7 +34,7 @@ internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IKe
 }
 
 /// <summary>gradX (+)= gradY · y · (1 - y). gradX may be gradY.</summary>
-internal readonly record struct SigmoidBackward(TensorView Y, TensorView GradY, TensorView GradX, bool Accumulate) : IKernel
+internal readonly record struct SigmoidBackward(TensorView Y, TensorView GradY, TensorView GradX, bool Accumulate) : IGpuKernel
 {
     public Cost Cost => new(Y.Length * 3.0, Y.Bytes + GradY.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 
@@ -47,7 +49,9 @@ internal readonly record struct SigmoidBackward(TensorView Y, TensorView GradY, 
 
     public void Run(CpuDevice device) => Pointwise.Run(device, Y, GradY, GradX, Accumulate, new Formula());
 
-    private readonly struct Formula : IPointwise
+    public void Run(GpuDevice device) => Pointwise.Run(device, Y, GradY, GradX, Accumulate, new Formula());
+
+    internal readonly struct Formula : IPointwise
     {
         public static int Inputs => 2;
 

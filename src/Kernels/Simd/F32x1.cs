@@ -10,6 +10,9 @@ internal readonly unsafe struct F32x1 : ISimd<F32x1>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private F32x1(float value) => v = value;
 
+    /// <summary>The number itself.</summary>
+    public float Value => v;
+
     public static int Count => 1;
 
     public static F32x1 Zero => default;

@@ -17,13 +17,16 @@ internal sealed class KernelTest : IDisposable
     private readonly List<(TensorView Block, int Begin, int End)> blocks = [];
 
     /// <param name="lanes">Lanes of the vectors: an entry of <see cref="Lanes"/>.</param>
-    /// <param name="threads">Size of the thread team.</param>
-    public KernelTest(int lanes, int threads = 2) => Device = new CpuDevice(threads, (VectorWidth)lanes);
+    /// <param name="threads">Size of the thread team; a GPU has its own.</param>
+    public KernelTest(int lanes, int threads = 2) => Device = lanes == Gpu ? GpuUnderTest.Enter() : new CpuDevice(threads, (VectorWidth)lanes);
 
-    /// <summary>For <c>[MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]</c>: every vector width.</summary>
-    public static TheoryData<int> Lanes => [1, 4, 8, 16];
+    /// <summary>Stands among the lanes for the ILGPU path.</summary>
+    public const int Gpu = 0;
 
-    public CpuDevice Device { get; }
+    /// <summary>For <c>[MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]</c>: every vector width, and the ILGPU path.</summary>
+    public static TheoryData<int> Lanes => [1, 4, 8, 16, Gpu];
+
+    public Device Device { get; }
 
     public TensorView Upload(float[] values, params ReadOnlySpan<int> shape) => Upload<float>(values, DType.F32, shape);
 
@@ -60,21 +63,23 @@ internal sealed class KernelTest : IDisposable
     /// <summary>Runs the kernel, then checks the sentinels and that it returned what it rented.</summary>
     public void Run<TKernel>(in TKernel kernel) where TKernel : struct, IKernel
     {
+        if (Device is GpuDevice && kernel is not IGpuKernel)
+            Assert.Skip($"{typeof(TKernel).Name} has no ILGPU path yet");
         long live = Device.Pool.LiveBytes;
         Device.Run(kernel);
         Assert.True(Device.Pool.LiveBytes == live, $"{typeof(TKernel).Name} kept {Device.Pool.LiveBytes - live} bytes of scratch");
         Assert.True(double.IsFinite(kernel.Cost.Flops) && double.IsFinite(kernel.Cost.Bytes), $"{typeof(TKernel).Name}: cost {kernel.Cost}");
         foreach (var (block, begin, end) in blocks)
         {
-            var bytes = block.AsBytes();
+            var bytes = Read<byte>(block).AsSpan();
             Assert.True(bytes[..begin].IndexOfAnyExcept(Sentinel) < 0, $"{typeof(TKernel).Name} wrote in front of a view");
             Assert.True(bytes[end..].IndexOfAnyExcept(Sentinel) < 0, $"{typeof(TKernel).Name} wrote behind a view");
         }
     }
 
-    public float[] Read(TensorView view) => view.AsFloats().ToArray();
+    public float[] Read(TensorView view) => Read<float>(view);
 
-    public int[] ReadInts(TensorView view) => view.AsInts().ToArray();
+    public int[] ReadInts(TensorView view) => Read<int>(view);
 
     /// <summary>The view in the order of the golden files: rank 4 as NCHW.</summary>
     public float[] ReadNchw(TensorView view) =>
@@ -82,9 +87,19 @@ internal sealed class KernelTest : IDisposable
 
     /// <summary>Compares a view with a float64 tensor of a golden file.</summary>
     public void Compare(GoldenFile file, string name, TensorView got, Tolerance tolerance) =>
-        Close(file.F64(name), ReadNchw(got), tolerance, $"{file.Metadata["op"]}/{file.Metadata["case"]} {name}, {Device.Width}");
+        Close(file.F64(name), ReadNchw(got), tolerance, $"{file.Metadata["op"]}/{file.Metadata["case"]} {name}, {(Device as CpuDevice)?.Width.ToString() ?? Device.Name}");
 
-    public void Dispose() => Device.Dispose();
+    public void Dispose()
+    {
+        if (Device is not GpuDevice)
+        {
+            Device.Dispose();
+            return;
+        }
+        foreach (var (block, _, _) in blocks)
+            Device.Return(block);
+        GpuUnderTest.Leave();
+    }
 
     /// <summary>Asserts the tolerance rule for every element; the worst element is named.</summary>
     public static void Close(ReadOnlySpan<double> expected, ReadOnlySpan<float> got, Tolerance tolerance, string what)
@@ -174,6 +189,13 @@ internal sealed class KernelTest : IDisposable
         return result;
     }
 
+    private T[] Read<T>(TensorView view) where T : unmanaged
+    {
+        var values = new T[view.Length];
+        Device.Download<T>(view, values);
+        return values;
+    }
+
     private TensorView Upload<T>(ReadOnlySpan<T> values, DType type, ReadOnlySpan<int> shape) where T : unmanaged
     {
         var view = Rent(new Shape(shape), type);
@@ -186,8 +208,10 @@ internal sealed class KernelTest : IDisposable
         int size = type.Size();
         int bytes = checked((int)shape.Length * size);
         var block = Device.Rent(new Shape(bytes + 2 * Guard * size), DType.U8, nameof(KernelTest));
-        block.AsBytes().Fill(Sentinel);
-        block.AsBytes().Slice(Guard * size, bytes).Fill(0xFF);
+        var content = new byte[block.Length];
+        content.AsSpan().Fill(Sentinel);
+        content.AsSpan(Guard * size, bytes).Fill(0xFF);
+        Device.Upload<byte>(content, block);
         blocks.Add((block, Guard * size, Guard * size + bytes));
         return new TensorView(block.Buffer, Guard, shape, type);
     }

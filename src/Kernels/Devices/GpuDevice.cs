@@ -1,0 +1,210 @@
+using System.Diagnostics;
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using ILGPU;
+using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Runtime.OpenCL;
+
+namespace CudaKernels.Kernels.Devices;
+
+/// <summary>
+/// A device reached through ILGPU: "cuda:0", and for verification "opencl:0" and "ilgpu-cpu". Kernels, copies and fills share one
+/// explicit stream, so they run in the order they were given. Launchers are held strongly: the library's cache is weak, and a
+/// collected kernel would be compiled again.
+/// </summary>
+internal sealed class GpuDevice : Device
+{
+    /// <summary>Threads of a group where a kernel has no reason for another number.</summary>
+    public const int GroupSize = 256;
+
+    private readonly Context context;
+    private readonly Accelerator accelerator;
+    private readonly AcceleratorStream stream;
+    private readonly GpuMemoryPool pool;
+    private readonly Dictionary<MethodInfo, Delegate> launchers = [];
+    private readonly Lock gate = new();
+
+    private GpuDevice(string name, Context context, Accelerator accelerator)
+    {
+        Name = name;
+        this.context = context;
+        this.accelerator = accelerator;
+        stream = accelerator.CreateStream();
+        pool = new GpuMemoryPool(this, accelerator);
+    }
+
+    public override string Name { get; }
+
+    public override MemoryPool Pool => pool;
+
+    /// <summary>The device as its driver names it.</summary>
+    public string Description => accelerator.Name;
+
+    /// <exception cref="KernelException">No such device; says what was found or which library is missing.</exception>
+    public static GpuDevice Open(string name)
+    {
+        GpuLibraries.Install();
+        int colon = name.IndexOf(':');
+        string kind = colon < 0 ? name : name[..colon];
+        if (colon >= 0 && !int.TryParse(name[(colon + 1)..], out _))
+            throw new KernelException($"device {name}: expects a number after the colon, such as {kind}:0");
+        int index = colon < 0 ? 0 : int.Parse(name[(colon + 1)..]);
+        Context? context = null;
+        try
+        {
+            context = Context.Create(builder => Configure(builder, kind, name));
+            var found = context.Devices.Where(d => d.AcceleratorType == TypeOf(kind)).ToArray();
+            if (index < 0 || index >= found.Length)
+                throw new KernelException(found.Length == 0
+                    ? $"device {name}: none was found; `cudakernels env` says which driver is missing"
+                    : $"device {name}: there are only {found.Length}: {string.Join(", ", found.Select(d => d.Name))}");
+            return new GpuDevice(name, context, found[index].CreateAccelerator(context));
+        }
+        catch (Exception e) when (e is not KernelException)
+        {
+            context?.Dispose();
+            throw new KernelException($"device {name}: cannot be opened: {e.GetBaseException().Message}");
+        }
+        catch
+        {
+            context?.Dispose();
+            throw;
+        }
+    }
+
+    public override void Run<TKernel>(in TKernel kernel)
+    {
+        kernel.Validate();
+        if (kernel is not IGpuKernel runnable)
+            throw new KernelException($"{typeof(TKernel).Name}: has no path for {Name} yet; use --device cpu");
+        lock (gate)
+        {
+            if (Profiler is not { } profiler)
+            {
+                runnable.Run(this);
+                return;
+            }
+            long start = Stopwatch.GetTimestamp();
+            runnable.Run(this);
+            stream.Synchronize();
+            profiler.Add(typeof(TKernel).Name, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
+        }
+    }
+
+    /// <summary>Starts <paramref name="groups"/> groups of <paramref name="groupSize"/> threads; nothing for none.</summary>
+    public void Launch<TArguments>(Action<TArguments> kernel, long groups, int groupSize, TArguments arguments) where TArguments : struct
+    {
+        if (groups <= 0)
+            return;
+        if (!launchers.TryGetValue(kernel.Method, out var launcher))
+            launchers[kernel.Method] = launcher = KernelLoader.Load<Action<AcceleratorStream, KernelConfig, TArguments>>(accelerator, kernel.Method);
+        ((Action<AcceleratorStream, KernelConfig, TArguments>)launcher)(stream, (checked((int)groups), groupSize), arguments);
+    }
+
+    /// <summary>One thread for each of <paramref name="count"/> elements, in groups of <see cref="GroupSize"/>; the kernel checks the end.</summary>
+    public void LaunchFor<TArguments>(Action<TArguments> kernel, long count, TArguments arguments) where TArguments : struct =>
+        Launch(kernel, (count + GroupSize - 1) / GroupSize, GroupSize, arguments);
+
+    public ArrayView<float> F32(TensorView view) => View<float>(view, DType.F32);
+
+    public ArrayView<int> I32(TensorView view) => View<int>(view, DType.I32);
+
+    public ArrayView<byte> U8(TensorView view) => View<byte>(view, DType.U8);
+
+    public override void Fill(TensorView view, float value)
+    {
+        if (value == 0)
+        {
+            if (view.Bytes > 0)
+                Bytes(view).MemSetToZero(stream);
+        }
+        else
+            LaunchFor(FillKernel, view.Length, new FillArguments(F32(view), value));
+    }
+
+    public override void Copy(TensorView from, TensorView to)
+    {
+        Check.Shape("Copy", "to", to, from.Shape, from.Type);
+        if (from.Bytes > 0)
+            Bytes(from).CopyTo(stream, Bytes(to));
+    }
+
+    public override void Upload<T>(ReadOnlySpan<T> from, TensorView to)
+    {
+        Check.That((long)from.Length * Unsafe.SizeOf<T>() == to.Bytes, "Upload", "source", $"{to.Bytes} bytes for {to}", (long)from.Length * Unsafe.SizeOf<T>());
+        if (from.Length > 0)
+            new ArrayView1D<T, Stride1D.Dense>(Bytes(to).Cast<T>(), from.Length, default).CopyFromCPU(stream, from);
+        stream.Synchronize();
+    }
+
+    public override void Download<T>(TensorView from, Span<T> to)
+    {
+        Check.That((long)to.Length * Unsafe.SizeOf<T>() == from.Bytes, "Download", "target", $"{from.Bytes} bytes for {from}", (long)to.Length * Unsafe.SizeOf<T>());
+        if (to.Length > 0)
+            new ArrayView1D<T, Stride1D.Dense>(Bytes(from).Cast<T>(), to.Length, default).CopyToCPU(stream, to);
+        stream.Synchronize();
+    }
+
+    public override void Synchronize() => stream.Synchronize();
+
+    public override void Dispose()
+    {
+        stream.Synchronize();
+        pool.Dispose();
+        stream.Dispose();
+        accelerator.Dispose();
+        context.Dispose();
+    }
+
+    internal readonly record struct FillArguments(ArrayView<float> Y, float Value);
+
+    private static void FillKernel(FillArguments a)
+    {
+        long i = Grid.GlobalLinearIndex;
+        if (i < a.Y.Length)
+            a.Y[i] = a.Value;
+    }
+
+    private static AcceleratorType TypeOf(string kind) => kind switch
+    {
+        "cuda" => AcceleratorType.Cuda,
+        "opencl" => AcceleratorType.OpenCL,
+        _ => AcceleratorType.CPU,
+    };
+
+    private static void Configure(Context.Builder builder, string kind, string name)
+    {
+        builder.Optimize(OptimizationLevel.O1);
+        switch (kind)
+        {
+            case "cuda":
+                builder.Cuda();
+                break;
+            case "opencl":
+                builder.OpenCL(device =>
+                {
+                    SetGenericAddressSpace(device.Capabilities, true);
+                    return true;
+                });
+                break;
+            case "ilgpu-cpu":
+                builder.CPU(new CPUDevice(32, 8, 1));
+                break;
+            default:
+                throw new KernelException($"device {name}: expects cuda:N, opencl:N or ilgpu-cpu");
+        }
+    }
+
+    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_GenericAddressSpace")]
+    private static extern void SetGenericAddressSpace(CLCapabilityContext capabilities, bool value);
+
+    private ArrayView<byte> Bytes(TensorView view) =>
+        pool.Bytes(view.Buffer).SubView(view.Offset * view.Type.Size(), view.Bytes);
+
+    private ArrayView<T> View<T>(TensorView view, DType type) where T : unmanaged =>
+        view.IsNone ? default
+        : view.Type != type ? throw new KernelException($"TensorView: {view} was read as {type.Label()}")
+        : Bytes(view).Cast<T>();
+}

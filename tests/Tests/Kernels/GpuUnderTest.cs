@@ -1,0 +1,38 @@
+using CudaKernels.Kernels;
+using CudaKernels.Kernels.Devices;
+using Xunit;
+
+namespace CudaKernels.Tests;
+
+/// <summary>
+/// The one device on which tests run the ILGPU path: OpenCL on the processor (pocl-opencl-icd). Tests take turns, so that each can
+/// count the pool's bytes. Where there is no such device the test is skipped and says so.
+/// </summary>
+internal static class GpuUnderTest
+{
+    private static readonly object Turn = new();
+    private static readonly Lazy<(GpuDevice? Device, string Reason)> Shared = new(Open);
+
+    public static GpuDevice Enter()
+    {
+        var (device, reason) = Shared.Value;
+        if (device is null)
+            Assert.Skip($"the ILGPU path is not tested here: {reason} (package pocl-opencl-icd)");
+        Monitor.Enter(Turn);
+        return device;
+    }
+
+    public static void Leave() => Monitor.Exit(Turn);
+
+    private static (GpuDevice?, string) Open()
+    {
+        try
+        {
+            return (GpuDevice.Open("opencl:0"), "");
+        }
+        catch (KernelException e)
+        {
+            return (null, e.Message);
+        }
+    }
+}
