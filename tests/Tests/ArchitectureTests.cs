@@ -26,7 +26,7 @@ public sealed class ArchitectureTests
         ["Canvas.cs", "ImageFile.cs"], UsingSkia().Select(Path.GetFileName).Order());
 
     [Theory]
-    [InlineData("Kernels")]
+    [InlineData("Kernels", "ILGPU")]
     [InlineData("Layers", "Kernels")]
     [InlineData("Comm", "Layers")]
     [InlineData("Detector", "Comm", "SkiaSharp", "SkiaSharp.NativeAssets.Linux.NoDependencies", "YamlDotNet")]
