@@ -25,7 +25,7 @@ namespace CudaKernels.Kernels;
 internal readonly record struct AdamStep(
     TensorView Value, TensorView Gradient, TensorView FirstMoment, TensorView SecondMoment, float LearningRate, long Step,
     double Beta1 = 0.9, double Beta2 = 0.999, float Epsilon = 1e-8f, float WeightDecay = 0, bool Decoupled = true,
-    TensorView Guard = default) : IKernel
+    TensorView Guard = default) : IGpuKernel
 {
     public Cost Cost => new(15.0 * Value.Length, 6 * Value.Bytes + Gradient.Bytes);
 
@@ -50,7 +50,9 @@ internal readonly record struct AdamStep(
         FlatStep.Run(device, new Element(this, factor), Value, Gradient, FirstMoment, SecondMoment);
     }
 
-    private readonly struct Element(in AdamStep step, float factor) : IFlatStep
+    public void Run(GpuDevice device) => FlatStep.Run(device, new Element(this, 1), Value, Gradient, FirstMoment, SecondMoment, Guard);
+
+    internal readonly struct Element(in AdamStep step, float factor) : IFlatStep
     {
         private readonly float factor = factor, epsilon = step.Epsilon;
         private readonly float beta1 = (float)step.Beta1, fresh1 = (float)(1 - step.Beta1);

@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>Exponential moving average over a flat block: average ← decay·average + (1−decay)·value.</summary>
-internal readonly record struct EmaUpdate(TensorView Average, TensorView Value, double Decay) : IKernel
+internal readonly record struct EmaUpdate(TensorView Average, TensorView Value, double Decay) : IGpuKernel
 {
     public Cost Cost => new(3.0 * Average.Length, 2 * Average.Bytes + Value.Bytes);
 
@@ -17,7 +17,9 @@ internal readonly record struct EmaUpdate(TensorView Average, TensorView Value, 
 
     public void Run(CpuDevice device) => FlatStep.Run(device, new Element((float)Decay, (float)(1 - Decay)), Average, Value, default, default);
 
-    private readonly struct Element(float keep, float fresh) : IFlatStep
+    public void Run(GpuDevice device) => FlatStep.Run(device, new Element((float)Decay, (float)(1 - Decay)), Average, Value, default, default, default);
+
+    internal readonly struct Element(float keep, float fresh) : IFlatStep
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector average, TVector value, ref TVector first, ref TVector second) where TVector : unmanaged, ISimd<TVector> =>

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -32,6 +33,37 @@ internal static unsafe class FlatStep
     public static void Run<TStep>(CpuDevice device, TStep step, TensorView value, TensorView gradient, TensorView first, TensorView second)
         where TStep : unmanaged, IFlatStep =>
         device.Dispatch(new Dispatched<TStep>(step, value, gradient, first, second));
+
+    /// <summary>
+    /// The same on the other path: one thread an element. The guard is read by the threads, and its factor scales the gradient before
+    /// the step sees it: the host never waits for the norm.
+    /// </summary>
+    public static void Run<TStep>(GpuDevice device, TStep step, TensorView value, TensorView gradient, TensorView first, TensorView second, TensorView guard)
+        where TStep : unmanaged, IFlatStep =>
+        device.LaunchFor(Kernel, value.Length, new Arguments<TStep>(
+            device.F32(value), device.F32(gradient), device.F32(first), device.F32(second), device.F32(guard), step));
+
+    internal readonly record struct Arguments<TStep>(
+        ArrayView<float> Value, ArrayView<float> Gradient, ArrayView<float> First, ArrayView<float> Second, ArrayView<float> Guard, TStep Step)
+        where TStep : unmanaged, IFlatStep;
+
+    private static void Kernel<TStep>(Arguments<TStep> a) where TStep : unmanaged, IFlatStep
+    {
+        long i = Grid.GlobalLinearIndex;
+        if (i >= a.Value.Length)
+            return;
+        bool guarded = a.Guard.Length != 0, hasFirst = a.First.Length != 0, hasSecond = a.Second.Length != 0;
+        if (guarded && a.Guard[1] == 0)
+            return;
+        var gradient = F32x1.Create(guarded ? a.Guard[0] * a.Gradient[i] : a.Gradient[i]);
+        var first = F32x1.Create(hasFirst ? a.First[i] : 0);
+        var second = F32x1.Create(hasSecond ? a.Second[i] : 0);
+        a.Value[i] = a.Step.Invoke(F32x1.Create(a.Value[i]), gradient, ref first, ref second).Value;
+        if (hasFirst)
+            a.First[i] = first.Value;
+        if (hasSecond)
+            a.Second[i] = second.Value;
+    }
 
     private readonly struct Dispatched<TStep>(TStep step, TensorView value, TensorView gradient, TensorView first, TensorView second) : ISimdBody
         where TStep : unmanaged, IFlatStep

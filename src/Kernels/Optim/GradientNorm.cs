@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -87,7 +88,7 @@ internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorV
 /// Guard[0] = min(1, MaxNorm/(norm + 1e-6)), Guard[1] = the finite flag of <see cref="GradientNorm"/>: what the optimizer
 /// steps read on the device. An infinite MaxNorm clips nothing.
 /// </summary>
-internal readonly unsafe record struct ClipFactor(TensorView Norm, TensorView Guard, float MaxNorm) : IKernel
+internal readonly unsafe record struct ClipFactor(TensorView Norm, TensorView Guard, float MaxNorm) : IGpuKernel
 {
     public Cost Cost => new(2, Norm.Bytes + Guard.Bytes);
 
@@ -103,5 +104,16 @@ internal readonly unsafe record struct ClipFactor(TensorView Norm, TensorView Gu
         float finite = Norm.F32[1];
         Guard.F32[0] = float.IsInfinity(MaxNorm) ? 1 : MathF.Min(1, MaxNorm / (Norm.F32[0] + 1e-6f));
         Guard.F32[1] = finite;
+    }
+
+    public void Run(GpuDevice device) => device.Launch(Kernel, 1, 1, new Arguments(device.F32(Norm), device.F32(Guard), MaxNorm));
+
+    internal readonly record struct Arguments(ArrayView<float> Norm, ArrayView<float> Guard, float MaxNorm);
+
+    private static void Kernel(Arguments a)
+    {
+        float finite = a.Norm[1], factor = a.MaxNorm > float.MaxValue ? 1 : a.MaxNorm / (a.Norm[0] + 1e-6f);
+        a.Guard[0] = factor > 1 ? 1 : factor;
+        a.Guard[1] = finite;
     }
 }

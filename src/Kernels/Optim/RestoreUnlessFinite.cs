@@ -1,9 +1,10 @@
 using CudaKernels.Kernels.Devices;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
 /// <summary>Value ← Before where Guard[1] is 0: takes back what a step with gradients that are not finite has done.</summary>
-internal readonly record struct RestoreUnlessFinite(TensorView Before, TensorView Value, TensorView Guard) : IKernel
+internal readonly record struct RestoreUnlessFinite(TensorView Before, TensorView Value, TensorView Guard) : IGpuKernel
 {
     public Cost Cost => new(0, Guard.Bytes);
 
@@ -20,5 +21,17 @@ internal readonly record struct RestoreUnlessFinite(TensorView Before, TensorVie
     {
         if (Guard.F32[1] == 0)
             device.Copy(Before, Value);
+    }
+
+    public void Run(GpuDevice device) =>
+        device.LaunchFor(Kernel, Value.Length, new Arguments(device.F32(Before), device.F32(Value), device.F32(Guard)));
+
+    internal readonly record struct Arguments(ArrayView<float> Before, ArrayView<float> Value, ArrayView<float> Guard);
+
+    private static void Kernel(Arguments a)
+    {
+        long i = Grid.GlobalLinearIndex;
+        if (i < a.Value.Length && a.Guard[1] == 0)
+            a.Value[i] = a.Before[i];
     }
 }

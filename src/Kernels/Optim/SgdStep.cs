@@ -35,7 +35,7 @@ internal enum MomentumForm
 internal readonly record struct SgdStep(
     TensorView Value, TensorView Gradient, TensorView Velocity, float LearningRate, float Momentum = 0, float Dampening = 0,
     float WeightDecay = 0, bool Nesterov = false, bool FirstStep = false, MomentumForm Form = MomentumForm.PyTorch,
-    TensorView Guard = default) : IKernel
+    TensorView Guard = default) : IGpuKernel
 {
     public Cost Cost => new(7.0 * Value.Length, 2 * Value.Bytes + Gradient.Bytes + 2 * Velocity.Bytes);
 
@@ -55,22 +55,38 @@ internal readonly record struct SgdStep(
         if (!FlatStep.Active(Guard, out float factor))
             return;
         if (Velocity.IsNone)
-            FlatStep.Run(device, new Plain(LearningRate, WeightDecay, factor), Value, Gradient, default, default);
+            FlatStep.Run(device, PlainOf(factor), Value, Gradient, default, default);
         else if (Form == MomentumForm.Caffe)
-            FlatStep.Run(device, new Caffe(LearningRate, Momentum, WeightDecay, factor), Value, Gradient, Velocity, default);
+            FlatStep.Run(device, CaffeOf(factor), Value, Gradient, Velocity, default);
         else
-            FlatStep.Run(device, new PyTorch(LearningRate, FirstStep ? 0 : Momentum, FirstStep ? 1 : 1 - Dampening, WeightDecay, factor, Nesterov ? Momentum : -1),
-                Value, Gradient, Velocity, default);
+            FlatStep.Run(device, PyTorchOf(factor), Value, Gradient, Velocity, default);
     }
 
-    private readonly struct Plain(float rate, float decay, float factor) : IFlatStep
+    public void Run(GpuDevice device)
+    {
+        if (Velocity.IsNone)
+            FlatStep.Run(device, PlainOf(1), Value, Gradient, default, default, Guard);
+        else if (Form == MomentumForm.Caffe)
+            FlatStep.Run(device, CaffeOf(1), Value, Gradient, Velocity, default, Guard);
+        else
+            FlatStep.Run(device, PyTorchOf(1), Value, Gradient, Velocity, default, Guard);
+    }
+
+    private Plain PlainOf(float factor) => new(LearningRate, WeightDecay, factor);
+
+    private Caffe CaffeOf(float factor) => new(LearningRate, Momentum, WeightDecay, factor);
+
+    private PyTorch PyTorchOf(float factor) =>
+        new(LearningRate, FirstStep ? 0 : Momentum, FirstStep ? 1 : 1 - Dampening, WeightDecay, factor, Nesterov ? Momentum : -1);
+
+    internal readonly struct Plain(float rate, float decay, float factor) : IFlatStep
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector value, TVector gradient, ref TVector first, ref TVector second) where TVector : unmanaged, ISimd<TVector> =>
             TVector.Fma(TVector.Create(-rate), TVector.Fma(TVector.Create(factor), gradient, TVector.Create(decay) * value), value);
     }
 
-    private readonly struct Caffe(float rate, float momentum, float decay, float factor) : IFlatStep
+    internal readonly struct Caffe(float rate, float momentum, float decay, float factor) : IFlatStep
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector value, TVector gradient, ref TVector first, ref TVector second) where TVector : unmanaged, ISimd<TVector>
@@ -82,7 +98,7 @@ internal readonly record struct SgdStep(
     }
 
     /// <param name="nesterov">The momentum of the look-ahead; negative: none.</param>
-    private readonly struct PyTorch(float rate, float momentum, float fresh, float decay, float factor, float nesterov) : IFlatStep
+    internal readonly struct PyTorch(float rate, float momentum, float fresh, float decay, float factor, float nesterov) : IFlatStep
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector value, TVector gradient, ref TVector first, ref TVector second) where TVector : unmanaged, ISimd<TVector>
