@@ -35,9 +35,9 @@ internal readonly unsafe struct F32x1 : ISimd<F32x1>
 
     public static F32x1 Floor(F32x1 a) => new(MathF.Floor(a.v));
 
-    public static F32x1 Exp(F32x1 a) => new(MathF.Exp(a.v));
+    public static F32x1 Exp(F32x1 a) => new(GpuMath.Exp(a.v));
 
-    public static F32x1 Log(F32x1 a) => new(MathF.Log(a.v));
+    public static F32x1 Log(F32x1 a) => new(GpuMath.Log(a.v));
 
     public static F32x1 Greater(F32x1 a, F32x1 b) => Mask(a.v > b.v);
 
