@@ -21,6 +21,7 @@ internal static class CommandLine
             DataCommand.Create(),
             ModelsCommand.Create(),
             BenchCommand.Create(),
+            KernelsCommand.Create(),
             EnvCommand.Create(),
         };
         var parsed = root.Parse(arguments);

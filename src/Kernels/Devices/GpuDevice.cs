@@ -39,6 +39,9 @@ internal sealed class GpuDevice : Device
 
     public override MemoryPool Pool => pool;
 
+    /// <summary>The kernels launched so far.</summary>
+    public IReadOnlyCollection<MethodInfo> Kernels => launchers.Keys;
+
     /// <summary>The device as its driver names it.</summary>
     public string Description => accelerator.Name;
 
@@ -180,7 +183,7 @@ internal sealed class GpuDevice : Device
         switch (kind)
         {
             case "cuda":
-                builder.Cuda();
+                builder.Cuda(device => device.InstructionSet = PtxPatch.InstructionSet);
                 break;
             case "opencl":
                 builder.OpenCL(device =>

@@ -5,6 +5,7 @@ using ILGPU.Backends.EntryPoints;
 using ILGPU.Backends.OpenCL;
 using ILGPU.Backends.PTX;
 using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
 
 namespace CudaKernels.Kernels;
 
@@ -19,21 +20,40 @@ internal static class KernelLoader
     {
         try
         {
-            var compiled = accelerator.GetBackend().Compile(EntryPointDescription.FromExplicitlyGroupedKernel(kernel), default);
-            if (compiled is PTXCompiledKernel ptx)
-                PtxText(ptx) = PtxPatch.Apply(ptx.PTXAssembly);
-            if (compiled is CLCompiledKernel cl)
-                OpenClText(cl) = OpenClPatch.Apply(cl.Source);
+            var compiled = Compile(accelerator.GetBackend(), kernel, (accelerator as CudaAccelerator)?.Architecture ?? default);
             return accelerator.LoadKernel(compiled).CreateLauncherDelegate<TLauncher>();
         }
         catch (Exception e) when (e is not KernelException)
         {
-            throw new KernelException($"{NameOf(kernel)}: does not compile for {accelerator.Name}: {e.GetBaseException().Message}");
+            throw Failure(kernel, accelerator.Name, e);
         }
     }
 
-    /// <summary>Operation and method, for messages and file names.</summary>
-    public static string NameOf(MethodInfo kernel) => $"{kernel.DeclaringType?.Name}.{kernel.Name}";
+    /// <summary>The kernel with its text patched; the architecture matters to PTX alone.</summary>
+    public static CompiledKernel Compile(Backend backend, MethodInfo kernel, CudaArchitecture architecture)
+    {
+        var compiled = backend.Compile(EntryPointDescription.FromExplicitlyGroupedKernel(kernel), default);
+        if (compiled is PTXCompiledKernel ptx)
+            PtxText(ptx) = PtxPatch.Apply(ptx.PTXAssembly, architecture);
+        if (compiled is CLCompiledKernel cl)
+            OpenClText(cl) = OpenClPatch.Apply(cl.Source);
+        return compiled;
+    }
+
+    public static KernelException Failure(MethodInfo kernel, string target, Exception reason) =>
+        new($"{NameOf(kernel)}: does not compile for {target}: {reason.GetBaseException().Message}");
+
+    /// <summary>Type, method and, for a generic one, its arguments, for messages and file names: "Pointwise.Kernel-AddForward.Formula".</summary>
+    public static string NameOf(MethodInfo kernel) =>
+        string.Join('-', kernel.GetGenericArguments().Select(NameOf).Prepend($"{NameOf(kernel.DeclaringType!)}.{kernel.Name}"));
+
+    private static string NameOf(Type type)
+    {
+        string name = type.Name.Split('`')[0];
+        if (type.IsNested)
+            name = $"{NameOf(type.DeclaringType!)}.{name}";
+        return type.IsConstructedGenericType ? string.Join('-', type.GetGenericArguments().Select(NameOf).Prepend(name)) : name;
+    }
 
     [UnsafeAccessor(UnsafeAccessorKind.Field, Name = "<PTXAssembly>k__BackingField")]
     private static extern ref string PtxText(PTXCompiledKernel kernel);

@@ -1,3 +1,4 @@
+using System.Reflection;
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using Xunit;
@@ -11,6 +12,8 @@ namespace CudaKernels.Tests;
 internal static class GpuUnderTest
 {
     private static readonly object Turn = new();
+    private static readonly Lazy<HashSet<MethodInfo>> Known = new(() => [.. GpuKernels.Find()]);
+    private static readonly HashSet<MethodInfo> Reported = [];
     private static readonly Lazy<(GpuDevice? Device, string Reason)> Shared = new(Open);
 
     public static GpuDevice Enter()
@@ -22,7 +25,14 @@ internal static class GpuUnderTest
         return device;
     }
 
-    public static void Leave() => Monitor.Exit(Turn);
+    /// <summary>Ends a turn. A kernel was launched that the proofs without a GPU would not see: the test that launched it fails.</summary>
+    public static void Leave()
+    {
+        var device = Shared.Value.Device!;
+        string[] forgotten = [.. device.Kernels.Where(k => !Known.Value.Contains(k) && Reported.Add(k)).Select(KernelLoader.NameOf)];
+        Monitor.Exit(Turn);
+        Assert.True(forgotten.Length == 0, $"GpuKernels.Find does not see {string.Join(", ", forgotten)}");
+    }
 
     private static (GpuDevice?, string) Open()
     {
