@@ -9,7 +9,7 @@ namespace CudaKernels.Kernels;
 /// X (N,H,W,C), Weight (K,R,S,C/groups), Bias none or (K), Y (N,OH,OW,K).
 /// </summary>
 internal readonly record struct Conv2dForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IKernel, ISimdBody
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IGpuKernel, ISimdBody
 {
     private const int FewChannels = 8;
 
@@ -29,6 +29,21 @@ internal readonly record struct Conv2dForward(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>Rows = output pixels, depth = taps x channels, columns = output channels.</summary>
+    public void Run(GpuDevice device)
+    {
+        var (z, w) = (Shapes, Window);
+        int kernel = w.Area * z.GroupIn;
+        GpuProduct.Run(device,
+            new ImageOperand(device.F32(X), z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
+                new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn),
+            new MatrixOperand(device.F32(Weight), kernel),
+            new(checked((int)z.Outputs), z.GroupOut, kernel, Groups, z.GroupIn, (long)z.GroupOut * kernel),
+            ProductTarget.Matrix(device.F32(Y), z.OutChannels, z.GroupOut) with
+            { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Factor = Activation.Factor },
+            GpuProduct.Aligned(X, z.GroupIn) && GpuProduct.Aligned(Weight, z.GroupIn), nameof(Conv2dForward));
+    }
 
     /// <summary>
     /// Depthwise where that fits, else an implicit matrix product: rows = output pixels, depth = taps x channels, columns = output channels. An image of few channels

@@ -11,7 +11,7 @@ namespace CudaKernels.Kernels;
 /// GradY (N,OH,OW,K), Weight (K,R,S,C/groups), GradX (N,H,W,C).
 /// </summary>
 internal readonly record struct Conv2dInputGradient(
-    TensorView GradY, TensorView Weight, TensorView GradX, Window Window, int Groups = 1, bool Accumulate = false, TensorView Bias = default) : IKernel, ISimdBody
+    TensorView GradY, TensorView Weight, TensorView GradX, Window Window, int Groups = 1, bool Accumulate = false, TensorView Bias = default) : IGpuKernel, ISimdBody
 {
     public Cost Cost => new(Shapes.Flops, GradY.Bytes + Weight.Bytes + Bias.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 
@@ -28,6 +28,32 @@ internal readonly record struct Conv2dInputGradient(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>The classes of <see cref="Invoke"/>, each a product: rows = its pixels, depth = its taps x output channels, columns = input channels.</summary>
+    public void Run(GpuDevice device)
+    {
+        var (z, w) = (Shapes, Window);
+        if (z.Batch == 0)
+            return;
+        long kernel = (long)w.Area * z.GroupIn, line = (long)z.Width * z.InChannels;
+        for (int firstY = 0; firstY < Math.Min(w.StrideY, z.Height); firstY++)
+            for (int firstX = 0; firstX < Math.Min(w.StrideX, z.Width); firstX++)
+            {
+                var y = TapClass.Of(firstY, w.KernelHeight, w.StrideY, w.PadY, w.DilationY);
+                var x = TapClass.Of(firstX, w.KernelWidth, w.StrideX, w.PadX, w.DilationX);
+                int height = (z.Height - firstY + w.StrideY - 1) / w.StrideY, width = (z.Width - firstX + w.StrideX - 1) / w.StrideX;
+                int tapWidth = Math.Max(1, x.Count);
+                GpuProduct.Run(device,
+                    new ImageOperand(device.F32(GradY), z.OutHeight, z.OutWidth, z.OutChannels, height, width, y.Walk, x.Walk, tapWidth, z.GroupOut),
+                    new WeightOperand(device.F32(Weight), ((long)y.Tap * w.KernelWidth + x.Tap) * z.GroupIn,
+                        (long)y.Step * w.KernelWidth * z.GroupIn, (long)x.Step * z.GroupIn, kernel, tapWidth, z.GroupOut),
+                    new(checked(z.Batch * height * width), z.GroupIn, y.Count * x.Count * z.GroupOut, Groups, z.GroupOut, z.GroupOut * kernel),
+                    new ProductTarget(device.F32(GradX).SubView(firstY * line + (long)firstX * z.InChannels), height, width,
+                        z.Height * line, w.StrideY * line, (long)w.StrideX * z.InChannels, z.GroupIn)
+                    { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Accumulate = Accumulate ? 1 : 0 },
+                    GpuProduct.Aligned(GradY, z.GroupOut) && GpuProduct.Aligned(Weight, z.GroupIn), nameof(Conv2dInputGradient));
+            }
+    }
 
     /// <summary>
     /// Depthwise where that fits. Else pixels of x fall into StrideY·StrideX classes by their position modulo the stride; all pixels of a class see the same taps, and

@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// X (N,H,W,C), GradY (N,OH,OW,K), GradWeight (K,R,S,C/groups). The bias gradient is <see cref="ChannelSum"/> of gradY.
 /// </summary>
 internal readonly record struct Conv2dWeightGradient(
-    TensorView X, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, bool Accumulate = false) : IKernel, ISimdBody
+    TensorView X, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, bool Accumulate = false) : IGpuKernel, ISimdBody
 {
     public Cost Cost => new(Shapes.Flops, X.Bytes + GradY.Bytes + GradWeight.Bytes * (Accumulate ? 2 : 1));
 
@@ -23,6 +23,20 @@ internal readonly record struct Conv2dWeightGradient(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>Rows = output channels, depth = pixels, columns = taps x input channels.</summary>
+    public void Run(GpuDevice device)
+    {
+        var (z, w) = (Shapes, Window);
+        int kernel = w.Area * z.GroupIn;
+        GpuProduct.Run(device,
+            new Transposed<MatrixOperand>(new(device.F32(GradY), z.OutChannels)),
+            new Transposed<ImageOperand>(new(device.F32(X), z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
+                new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn)),
+            new(z.GroupOut, kernel, checked((int)z.Outputs), Groups, z.GroupOut, z.GroupIn),
+            ProductTarget.Matrix(device.F32(GradWeight), kernel, (long)z.GroupOut * kernel) with { Accumulate = Accumulate ? 1 : 0 },
+            GpuProduct.Aligned(GradY, z.GroupOut) && GpuProduct.Aligned(X, z.GroupIn), nameof(Conv2dWeightGradient));
+    }
 
     /// <summary>
     /// Depthwise where that fits, else a matrix product over the pixels (<see cref="WeightGradient"/>). Channels that fill no panels are made into runs of S·C

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -8,9 +9,10 @@ namespace CudaKernels.Kernels;
 /// gradBias[c] (+)= Σ over all rows of gradY[row,c]: the gradient of a bias. GradY (...,C), GradBias (C).
 /// Rows are summed in chunks of a fixed length, one lane a channel; the sums of the chunks are added in order, in double precision.
 /// </summary>
-internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias, bool Accumulate = false) : IKernel, ISimdBody
+internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias, bool Accumulate = false) : IGpuKernel, ISimdBody
 {
     private const int RowsPerChunk = 1024;
+    private const int GpuChannels = 32, GpuLanes = GpuDevice.GroupSize / GpuChannels, GpuChunks = 256, GpuLeastRows = 64;
 
     public Cost Cost => new(GradY.Length, GradY.Bytes + GradBias.Bytes);
 
@@ -23,6 +25,58 @@ internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
+
+    /// <summary>
+    /// A group sums 32 channels of one chunk of rows, eight rows at a time, and adds the eight sums as a tree; the sums of the chunks are
+    /// added in order, in double precision. The number of chunks follows from the rows.
+    /// </summary>
+    public void Run(GpuDevice device)
+    {
+        int channels = GradY.Shape.Channels;
+        long rows = GradY.Shape.Rows;
+        int chunks = (int)Math.Clamp(rows / GpuLeastRows, 1, GpuChunks);
+        var partials = device.Rent(new Shape(chunks, channels), DType.F32, nameof(ChannelSum));
+        var arguments = new Arguments(device.F32(GradY), device.F32(partials), device.F32(GradBias), rows, channels, chunks, Accumulate ? 1 : 0);
+        device.Launch(SumChunks, (long)chunks * ((channels + GpuChannels - 1) / GpuChannels), GpuDevice.GroupSize, arguments);
+        device.LaunchFor(AddChunks, channels, arguments);
+        device.Return(partials);
+    }
+
+    internal readonly record struct Arguments(
+        ArrayView<float> GradY, ArrayView<float> Partials, ArrayView<float> GradBias, long Rows, int Channels, int Chunks, int Accumulate);
+
+    private static void SumChunks(Arguments a)
+    {
+        var sums = SharedMemory.Allocate<float>(GpuDevice.GroupSize);
+        int blocks = (a.Channels + GpuChannels - 1) / GpuChannels, chunk = Grid.IdxX / blocks;
+        int thread = Group.IdxX, lane = thread / GpuChannels, channel = Grid.IdxX % blocks * GpuChannels + thread % GpuChannels;
+        long last = a.Rows * (chunk + 1) / a.Chunks;
+        float sum = 0;
+        if (channel < a.Channels)
+            for (long row = a.Rows * chunk / a.Chunks + lane; row < last; row += GpuLanes)
+                sum += a.GradY[row * a.Channels + channel];
+        sums[thread] = sum;
+        Group.Barrier();
+        for (int half = GpuLanes / 2; half > 0; half /= 2)
+        {
+            if (lane < half)
+                sums[thread] += sums[thread + half * GpuChannels];
+            Group.Barrier();
+        }
+        if (lane == 0 && channel < a.Channels)
+            a.Partials[(long)chunk * a.Channels + channel] = sums[thread];
+    }
+
+    private static void AddChunks(Arguments a)
+    {
+        long channel = Grid.GlobalLinearIndex;
+        if (channel >= a.Channels)
+            return;
+        double sum = a.Accumulate != 0 ? a.GradBias[channel] : 0;
+        for (int chunk = 0; chunk < a.Chunks; chunk++)
+            sum += a.Partials[(long)chunk * a.Channels + channel];
+        a.GradBias[channel] = (float)sum;
+    }
 
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {

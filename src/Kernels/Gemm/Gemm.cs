@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// have any shape of the right length, so an activation (N,H,W,C) goes in as its rows.
 /// </summary>
 internal readonly record struct Gemm(
-    TensorView A, TensorView B, TensorView C, int M, int N, int K, bool TransposeA = false, bool TransposeB = false, bool Accumulate = false) : IKernel, ISimdBody
+    TensorView A, TensorView B, TensorView C, int M, int N, int K, bool TransposeA = false, bool TransposeB = false, bool Accumulate = false) : IGpuKernel, ISimdBody
 {
     public Cost Cost => new(2.0 * M * N * K, A.Bytes + B.Bytes + C.Bytes * (Accumulate ? 2 : 1));
 
@@ -22,6 +22,27 @@ internal readonly record struct Gemm(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
+
+    public void Run(GpuDevice device)
+    {
+        MatrixOperand a = new(device.F32(A), TransposeA ? M : K), b = new(device.F32(B), TransposeB ? K : N);
+        if (TransposeA)
+            Multiply(device, new Transposed<MatrixOperand>(a), b);
+        else
+            Multiply(device, a, b);
+    }
+
+    private void Multiply<TA>(GpuDevice device, TA a, MatrixOperand b) where TA : struct, IOperand
+    {
+        if (TransposeB)
+            Multiply(device, a, b, K);
+        else
+            Multiply(device, a, new Transposed<MatrixOperand>(b), N);
+    }
+
+    private void Multiply<TA, TB>(GpuDevice device, TA a, TB b, int strideB) where TA : struct, IOperand where TB : struct, IOperand =>
+        GpuProduct.Run(device, a, b, new(M, N, K), ProductTarget.Matrix(device.F32(C), N, 0) with { Accumulate = Accumulate ? 1 : 0 },
+            GpuProduct.Aligned(A, TransposeA ? M : K) && GpuProduct.Aligned(B, strideB), nameof(Gemm));
 
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {

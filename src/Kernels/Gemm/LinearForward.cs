@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// Gradients are <see cref="Gemm"/> (x and weight) and <see cref="ChannelSum"/> (bias).
 /// </summary>
 internal readonly record struct LinearForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Activation Activation = default) : IKernel, ISimdBody
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Activation Activation = default) : IGpuKernel, ISimdBody
 {
     public Cost Cost => new(2.0 * X.Shape.Rows * Weight.Length, X.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
 
@@ -29,6 +29,15 @@ internal readonly record struct LinearForward(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
+
+    public void Run(GpuDevice device)
+    {
+        int outputs = Weight.Shape[0], inputs = Weight.Shape[1];
+        GpuProduct.Run(device, new MatrixOperand(device.F32(X), inputs), new MatrixOperand(device.F32(Weight), inputs),
+            new(checked((int)X.Shape.Rows), outputs, inputs),
+            ProductTarget.Matrix(device.F32(Y), outputs, 0) with { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Factor = Activation.Factor },
+            GpuProduct.Aligned(X, inputs) && GpuProduct.Aligned(Weight, inputs), nameof(LinearForward));
+    }
 
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {

@@ -33,7 +33,7 @@ public class ConvTests
         get
         {
             var data = new TheoryData<int, int>();
-            foreach (int lanes in (int[])[1, 4, 8, 16])
+            foreach (int lanes in (int[])[1, 4, 8, 16, KernelTest.Gpu])
                 for (int i = 0; i < Awkward.Length; i++)
                     data.Add(lanes, i);
             return data;

@@ -1,0 +1,91 @@
+using ILGPU;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// Images (N,H,W,C) as the matrix of a convolution: row = a point (n, y, x) of a grid, depth = (tap row, tap column, channel), element =
+/// the image at (n, y·StepY + OriginY + tapRow·TapStepY, ...), zero outside. Nothing is copied.
+/// </summary>
+/// <param name="Values">The images, from the first channel of the first group on.</param>
+/// <param name="SourceHeight">H.</param>
+/// <param name="SourceWidth">W.</param>
+/// <param name="Pixel">Floats from pixel to pixel: all channels.</param>
+/// <param name="Height">Of the grid.</param>
+/// <param name="Width">Of the grid.</param>
+/// <param name="Y">How rows of the grid and taps become rows of the image.</param>
+/// <param name="X">The same for columns.</param>
+/// <param name="TapWidth">Taps in a row.</param>
+/// <param name="Channels">Channels of a group.</param>
+internal readonly record struct ImageOperand(
+    ArrayView<float> Values, int SourceHeight, int SourceWidth, int Pixel, int Height, int Width, Walk Y, Walk X, int TapWidth, int Channels) : IOperand
+{
+    public static bool RowsAdjacent => false;
+
+    public Place Row(int row)
+    {
+        int line = row / Width, image = line / Height;
+        return new((long)image * SourceHeight * SourceWidth * Pixel, (line - image * Height) * Y.Step + Y.Origin, (row - line * Width) * X.Step + X.Origin);
+    }
+
+    public Place Depth(int depth)
+    {
+        int tap = depth / Channels, tapY = tap / TapWidth;
+        return new(depth - tap * Channels, tapY * Y.TapStep, (tap - tapY * TapWidth) * X.TapStep);
+    }
+
+    public float Load(Place row, Place depth) => Inside(row, depth) ? Values[Index(row, depth)] : 0;
+
+    public F4 LoadFour(Place row, Place depth) => Inside(row, depth) ? Values.Cast<F4>()[Index(row, depth) >> 2] : default;
+
+    private bool Inside(Place row, Place depth) =>
+        row.Y + depth.Y >= 0 && row.Y + depth.Y < SourceHeight && row.X + depth.X >= 0 && row.X + depth.X < SourceWidth;
+
+    private long Index(Place row, Place depth) =>
+        row.Offset + depth.Offset + ((long)(row.Y + depth.Y) * SourceWidth + (row.X + depth.X)) * Pixel;
+}
+
+/// <summary>
+/// Weights (K,R,S,C) as the right-hand side of an input gradient: row = c, depth = (tap row, tap column, k), over some of the taps: the
+/// first at <c>Origin</c>, others <c>StepY</c> and <c>StepX</c> floats on; <c>Kernel</c> floats from one k to the next.
+/// </summary>
+internal readonly record struct WeightOperand(ArrayView<float> Values, long Origin, long StepY, long StepX, long Kernel, int TapWidth, int Channels) : IOperand
+{
+    public static bool RowsAdjacent => true;
+
+    public Place Row(int row) => new(row, 0, 0);
+
+    public Place Depth(int depth)
+    {
+        int tap = depth / Channels, tapY = tap / TapWidth;
+        return new(Origin + (depth - tap * Channels) * Kernel + tapY * StepY + (tap - tapY * TapWidth) * StepX, 0, 0);
+    }
+
+    public float Load(Place row, Place depth) => Values[row.Offset + depth.Offset];
+
+    public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[(row.Offset + depth.Offset) >> 2];
+}
+
+/// <summary>Position in the image = point·Step + Origin + tap·TapStep, along one axis.</summary>
+internal readonly record struct Walk(int Step, int Origin, int TapStep);
+
+/// <summary>
+/// The taps that reach one class of input positions i = First, First + stride, ...: those with i + pad − tap·dilation divisible by the
+/// stride, an arithmetic progression. From tap to tap the output position falls by a constant.
+/// </summary>
+/// <param name="Tap">The first of them.</param>
+/// <param name="Step">From one to the next.</param>
+/// <param name="Count">How many; none reach some classes when the stride exceeds the kernel.</param>
+/// <param name="Walk">From the class's points and taps to output positions.</param>
+internal readonly record struct TapClass(int Tap, int Step, int Count, Walk Walk)
+{
+    public static TapClass Of(int first, int kernel, int stride, int pad, int dilation)
+    {
+        int period = 1;
+        while (period * dilation % stride != 0)
+            period++;
+        for (int tap = 0; tap < Math.Min(period, kernel); tap++)
+            if ((first + pad - tap * dilation) % stride == 0)
+                return new(tap, period, (kernel - tap + period - 1) / period, new(1, (first + pad - tap * dilation) / stride, -(dilation * period / stride)));
+        return default;
+    }
+}

@@ -1,0 +1,110 @@
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+using ILGPU;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>Sizes of a product; A and B of the next group begin GroupA and GroupB floats on. Depth is cut into splits of SplitDepth.</summary>
+internal readonly record struct ProductShape(int Rows, int Columns, int Depth, int Groups = 1, long GroupA = 0, long GroupB = 0)
+{
+    public int Splits { get; init; } = 1;
+
+    public int SplitDepth { get; init; } = Depth;
+
+    public long Elements => (long)Rows * Columns * Groups;
+}
+
+internal readonly record struct ProductArguments<TA, TB>(TA A, TB B, ProductShape Shape, ProductTarget Target)
+    where TA : struct, IOperand where TB : struct, IOperand;
+
+/// <summary>
+/// target[row, column] = act(bias[column] + Σ_depth A(row, depth) · B(column, depth)) for each group: convolutions, their gradients and matrix
+/// products on a GPU. Candidates, the first that fits: shared-memory tiles filled by 128-bit loads; the same filled by
+/// single loads; one thread an element, for groups too narrow for a tile. Few elements over a great depth leave most of a GPU
+/// idle, so the depth is cut into splits whose partial results are added in order; their number follows from the shape alone.
+/// </summary>
+internal static class GpuProduct
+{
+    private const int NarrowColumns = 8, BusyGroups = 512, LeastSplitDepth = 256, MaxSplits = 64;
+
+    /// <param name="device">The device.</param>
+    /// <param name="a">Left-hand side.</param>
+    /// <param name="b">Right-hand side.</param>
+    /// <param name="shape">Sizes.</param>
+    /// <param name="target">Where the product goes.</param>
+    /// <param name="aligned">Whether both sides lie so that <see cref="IOperand.LoadFour"/> may be used: addresses, strides and adjacent lengths are multiples of four floats.</param>
+    /// <param name="owner">The operation, for the pool.</param>
+    public static void Run<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner)
+        where TA : struct, IOperand where TB : struct, IOperand
+    {
+        if (shape.Elements == 0)
+            return;
+        bool narrow = shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
+        long groups = narrow ? (shape.Elements + GpuDevice.GroupSize - 1) / GpuDevice.GroupSize : ProductTile.Tiles(shape);
+        int splits = (int)Math.Clamp(Math.Min(BusyGroups / groups, shape.Depth / LeastSplitDepth), 1, MaxSplits);
+        int splitDepth = ((shape.Depth + splits - 1) / splits + ProductTile.Depth - 1) / ProductTile.Depth * ProductTile.Depth;
+        splits = Math.Max(1, (shape.Depth + splitDepth - 1) / Math.Max(1, splitDepth));
+        shape = shape with { Splits = splits, SplitDepth = splitDepth };
+        if (splits == 1)
+        {
+            Launch<TA, TB>(device, new(a, b, shape, target), groups, narrow, aligned);
+            return;
+        }
+        var partials = device.Rent(new Shape(splits, checked((int)shape.Elements)), DType.F32, owner);
+        var partial = ProductTarget.Matrix(device.F32(partials), shape.Columns, (long)shape.Rows * shape.Columns) with { Split = shape.Elements };
+        Launch<TA, TB>(device, new(a, b, shape, partial), groups * splits, narrow, aligned);
+        device.LaunchFor(Combine, shape.Elements, new CombineArguments(device.F32(partials), shape, target));
+        device.Return(partials);
+    }
+
+    /// <summary>Whether <paramref name="view"/> begins at a multiple of four floats and so does what lies a multiple of <paramref name="length"/> behind.</summary>
+    public static bool Aligned(TensorView view, int length) => view.Offset % 4 == 0 && length % 4 == 0;
+
+    private static void Launch<TA, TB>(GpuDevice device, ProductArguments<TA, TB> arguments, long groups, bool narrow, bool aligned)
+        where TA : struct, IOperand where TB : struct, IOperand
+    {
+        if (narrow)
+            device.LaunchFor(Plain, arguments.Shape.Elements * arguments.Shape.Splits, arguments);
+        else if (aligned)
+            device.Launch(ProductTile.Kernel<TA, TB, ByFour>, groups, ProductTile.Threads, arguments);
+        else
+            device.Launch(ProductTile.Kernel<TA, TB, ByOne>, groups, ProductTile.Threads, arguments);
+    }
+
+    /// <summary>One thread an element; neighbours are neighbouring groups, which is where channels lie side by side.</summary>
+    private static void Plain<TA, TB>(ProductArguments<TA, TB> arguments) where TA : struct, IOperand where TB : struct, IOperand
+    {
+        var shape = arguments.Shape;
+        long i = Grid.GlobalLinearIndex;
+        if (i >= shape.Elements * shape.Splits)
+            return;
+        long rest = i / shape.Groups;
+        int group = (int)(i - rest * shape.Groups);
+        long line = rest / shape.Columns;
+        int column = (int)(rest - line * shape.Columns), split = (int)(line / shape.Rows), row = (int)(line - (long)split * shape.Rows);
+        Place a = arguments.A.Row(row), b = arguments.B.Row(column);
+        a = new(a.Offset + group * shape.GroupA, a.Y, a.X);
+        b = new(b.Offset + group * shape.GroupB, b.Y, b.X);
+        int last = Math.Min((split + 1) * shape.SplitDepth, shape.Depth);
+        float sum = 0;
+        for (int depth = split * shape.SplitDepth; depth < last; depth++)
+            sum += arguments.A.Load(a, arguments.A.Depth(depth)) * arguments.B.Load(b, arguments.B.Depth(depth));
+        arguments.Target.Store(arguments.Target.Row(split, group, row), column, group * shape.Columns + column, sum);
+    }
+
+    internal readonly record struct CombineArguments(ArrayView<float> Partials, ProductShape Shape, ProductTarget Target);
+
+    private static void Combine(CombineArguments arguments)
+    {
+        var shape = arguments.Shape;
+        long i = Grid.GlobalLinearIndex;
+        if (i >= shape.Elements)
+            return;
+        float sum = arguments.Partials[i];
+        for (int split = 1; split < shape.Splits; split++)
+            sum += arguments.Partials[split * shape.Elements + i];
+        long line = i / shape.Columns;
+        int column = (int)(i - line * shape.Columns), group = (int)(line / shape.Rows), row = (int)(line - (long)group * shape.Rows);
+        arguments.Target.Store(arguments.Target.Row(0, group, row), column, group * shape.Columns + column, sum);
+    }
+}

@@ -1,0 +1,53 @@
+using ILGPU;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>What a row, or a step of depth, contributes to the address of an element: an offset in floats, and a position in an image where there is one.</summary>
+internal readonly record struct Place(long Offset, int Y, int X);
+
+/// <summary>
+/// One side of <see cref="GpuProduct"/>: element (row, depth) of a matrix that may exist only as a rule. Rows of the right-hand side are the
+/// columns of the product. Addresses are split into the part of the row and the part of the depth, each computed once for many elements.
+/// </summary>
+internal interface IOperand
+{
+    /// <summary>Whether neighbours in memory are neighbours in rows (else in depth): threads of a warp load neighbours.</summary>
+    static abstract bool RowsAdjacent { get; }
+
+    Place Row(int row);
+
+    Place Depth(int depth);
+
+    float Load(Place row, Place depth);
+
+    /// <summary>This element and the next three in the adjacent direction, as one access; the address must be a multiple of four floats.</summary>
+    F4 LoadFour(Place row, Place depth);
+}
+
+/// <summary>A matrix (row, depth) whose rows lie <c>Stride</c> floats apart.</summary>
+internal readonly record struct MatrixOperand(ArrayView<float> Values, long Stride) : IOperand
+{
+    public static bool RowsAdjacent => false;
+
+    public Place Row(int row) => new(row * Stride, 0, 0);
+
+    public Place Depth(int depth) => new(depth, 0, 0);
+
+    public float Load(Place row, Place depth) => Values[row.Offset + depth.Offset];
+
+    public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[(row.Offset + depth.Offset) >> 2];
+}
+
+/// <summary>An operand with rows and depth exchanged.</summary>
+internal readonly record struct Transposed<TOperand>(TOperand Inner) : IOperand where TOperand : struct, IOperand
+{
+    public static bool RowsAdjacent => !TOperand.RowsAdjacent;
+
+    public Place Row(int row) => Inner.Depth(row);
+
+    public Place Depth(int depth) => Inner.Row(depth);
+
+    public float Load(Place row, Place depth) => Inner.Load(depth, row);
+
+    public F4 LoadFour(Place row, Place depth) => Inner.LoadFour(depth, row);
+}
