@@ -111,8 +111,11 @@ internal sealed unsafe class CpuDevice : Device
 
     public override void Dispose()
     {
-        Team.Dispose();
-        Pool.Dispose();
+        lock (gate)
+        {
+            Team.Dispose();
+            Pool.Dispose();
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

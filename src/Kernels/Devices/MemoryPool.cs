@@ -2,7 +2,7 @@ namespace CudaKernels.Kernels.Devices;
 
 /// <summary>
 /// Size classes over a raw allocator: four per power of two, 64-byte steps at the small end, so at most a quarter is wasted.
-/// A returned block serves the next request of its class. Not thread-safe by itself: the device's lock guards it.
+/// A returned block serves the next request of its class. Any thread may rent and return.
 /// </summary>
 internal abstract class MemoryPool(Device device) : IDisposable
 {
@@ -68,11 +68,14 @@ internal abstract class MemoryPool(Device device) : IDisposable
 
     public void Dispose()
     {
-        Trim();
-        foreach (var block in live)
-            Free(block.Address);
-        live.Clear();
-        LiveBytes = 0;
+        lock (gate)
+        {
+            Trim();
+            foreach (var block in live)
+                Free(block.Address);
+            live.Clear();
+            LiveBytes = 0;
+        }
     }
 
     /// <summary>Address of a new block, aligned to 64 bytes or more; zero when the device has no room.</summary>

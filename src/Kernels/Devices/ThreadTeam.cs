@@ -12,7 +12,8 @@ internal interface IRangeBody
 
 /// <summary>
 /// A fixed team of threads with static partitioning: worker w of T does tasks [w·n/T, (w+1)·n/T). A body must give the same
-/// result however its range is cut; then results do not depend on the number of threads.
+/// result however its range is cut; then results do not depend on the number of threads. A body must not call the team it
+/// runs on. Callers on several threads take turns; disposal waits for the call under way.
 /// </summary>
 internal sealed unsafe class ThreadTeam : IDisposable
 {
@@ -55,8 +56,11 @@ internal sealed unsafe class ThreadTeam : IDisposable
             work.Invoke(0, count, 0);
             return;
         }
+        if (callGate.IsHeldByCurrentThread || Array.IndexOf(workers, Thread.CurrentThread) >= 0)
+            throw new KernelException("ThreadTeam.For: called from a body that runs on the same team; divide the work in one call");
         lock (callGate)
         {
+            ObjectDisposedException.ThrowIf(stopping, this);
             body = &work;
             job = &Invoke<TBody>;
             tasks = count;
@@ -79,12 +83,13 @@ internal sealed unsafe class ThreadTeam : IDisposable
 
     public void Dispose()
     {
-        lock (sleepGate)
-        {
-            stopping = true;
-            generation++;
-            Monitor.PulseAll(sleepGate);
-        }
+        lock (callGate)
+            lock (sleepGate)
+            {
+                stopping = true;
+                generation++;
+                Monitor.PulseAll(sleepGate);
+            }
         foreach (var worker in workers)
             worker.Join();
     }

@@ -1,0 +1,109 @@
+using System.Runtime.InteropServices;
+using CudaKernels.Kernels;
+using CudaKernels.Kernels.Devices;
+using Xunit;
+
+namespace CudaKernels.Tests;
+
+/// <summary>The thread team under use and misuse: every task once, errors reach the caller, disposal neither cuts off nor hangs.</summary>
+public sealed unsafe class ThreadTeamTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly struct Count(int* hits) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            for (int i = start; i < end; i++)
+                Interlocked.Increment(ref hits[i]);
+        }
+    }
+
+    private readonly struct FailAt(int task) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            if (task >= start && task < end)
+                throw new InvalidOperationException($"task {task}");
+        }
+    }
+
+    private readonly struct Sleep(int milliseconds, int* done) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            Thread.Sleep(milliseconds);
+            Interlocked.Add(ref *done, end - start);
+        }
+    }
+
+    private readonly struct Nested(GCHandle<ThreadTeam> team) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker) => team.Target.For(8, new FailAt(-1));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(7)]
+    public void EveryTaskRunsOnceFromAnyNumberOfCallers(int threads)
+    {
+        const int Tasks = 37, Calls = 300, Callers = 3;
+        using var team = new ThreadTeam(threads);
+        int* hits = stackalloc int[Tasks];
+        new Span<int>(hits, Tasks).Clear();
+        nint address = (nint)hits;
+        var callers = Enumerable.Range(0, Callers).Select(_ => new Thread(() =>
+        {
+            for (int call = 0; call < Calls; call++)
+                team.For(Tasks, new Count((int*)address));
+        })).ToArray();
+        foreach (var caller in callers)
+            caller.Start();
+        foreach (var caller in callers)
+            Assert.True(caller.Join(Patience));
+        foreach (int count in new Span<int>(hits, Tasks))
+            Assert.Equal(Calls * Callers, count);
+    }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(9)]
+    public void AnErrorOfAnyTaskReachesTheCallerAndTheTeamGoesOn(int task)
+    {
+        using var team = new ThreadTeam(3);
+        for (int i = 0; i < 50; i++)
+            Assert.Equal($"task {task}", Assert.Throws<InvalidOperationException>(() => team.For(10, new FailAt(task))).Message);
+        int hit = 0;
+        team.For(1, new Count(&hit));
+        Assert.Equal(1, hit);
+    }
+
+    [Fact]
+    public void ABodyThatCallsItsOwnTeamIsToldSo()
+    {
+        using var team = new ThreadTeam(2);
+        using var handle = new GCHandle<ThreadTeam>(team);
+        var body = new Nested(handle);
+        var call = Task.Run(() => Assert.Throws<KernelException>(() => team.For(2, body)).Message);
+        Assert.True(call.Wait(Patience, TestContext.Current.CancellationToken), "hangs");
+        Assert.Contains("called from a body", call.Result);
+    }
+
+    [Fact]
+    public void DisposalWaitsForTheCallUnderWayAndLaterCallsAreRefused()
+    {
+        var team = new ThreadTeam(4);
+        int done = 0;
+        nint address = (nint)(&done);
+        var call = new Thread(() => team.For(4, new Sleep(200, (int*)address)));
+        call.Start();
+        Thread.Sleep(50);
+        team.Dispose();
+        Assert.True(call.Join(Patience), "the call never came back");
+        Assert.Equal(4, done);
+        team.Dispose();
+        var late = Task.Run(() => team.For(4, new FailAt(-1)));
+        Assert.IsType<ObjectDisposedException>(Assert.Throws<AggregateException>(() => late.Wait(Patience)).InnerException);
+    }
+}
