@@ -53,10 +53,12 @@ internal sealed class BatchNorm2d : Module
         var input = x.View;
         var y = consume && !scope.Recording ? scope.TakeOver(x, nameof(BatchNorm2d)) : scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
         TensorView mean = RunningMean.Value, variance = RunningVariance.Value;
+        Tensor? batchMean = null, batchVariance = null;
         if (IsTraining)
         {
-            mean = device.Rent(mean.Shape, DType.F32, nameof(BatchNorm2d));
-            variance = device.Rent(mean.Shape, DType.F32, nameof(BatchNorm2d));
+            batchMean = scope.Rent(mean.Shape, nameof(BatchNorm2d));
+            batchVariance = scope.Rent(mean.Shape, nameof(BatchNorm2d));
+            (mean, variance) = (batchMean.View, batchVariance.View);
             device.Run(new BatchNormStatistics(input, mean, variance));
             device.Run(new BatchNormUpdateRunning(mean, variance, RunningMean.Value, RunningVariance.Value, x.Shape.Rows, momentum));
         }
@@ -64,8 +66,8 @@ internal sealed class BatchNorm2d : Module
         var node = new NormNode(this, x, residual, y, mean, variance, activation, IsTraining);
         if (IsTraining)
         {
-            node.Save(mean);
-            node.Save(variance);
+            node.Save(batchMean!);
+            node.Save(batchVariance!);
         }
         scope.Record(node);
         return y;
@@ -79,8 +81,8 @@ internal sealed class BatchNorm2d : Module
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;
-            var sum = device.Rent(mean.Shape, DType.F32, Name);
-            var sumCentred = device.Rent(mean.Shape, DType.F32, Name);
+            Tensor sums = sink.Rent(mean.Shape, Name), centredSums = sink.Rent(mean.Shape, Name);
+            TensorView sum = sums.View, sumCentred = centredSums.View;
             device.Run(new BatchNormReduceGradient(x.View, Output.View, gradient, mean, sum, sumCentred, activation));
             var (gradWeight, add) = sink.For(layer.Weight);
             var (gradBias, _) = sink.For(layer.Bias);
@@ -100,8 +102,8 @@ internal sealed class BatchNorm2d : Module
                 sink.Give(residual!);
             if (giveX)
                 sink.Give(x);
-            device.Return(sum);
-            device.Return(sumCentred);
+            sink.Return(sums);
+            sink.Return(centredSums);
         }
     }
 }

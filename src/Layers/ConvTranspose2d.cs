@@ -65,8 +65,8 @@ internal sealed class ConvTranspose2d : UnaryModule
             if (!sink.Wants(x))
                 return;
             // A convolution cannot add to its output, so a second reader of x goes through a block of its own.
-            var block = device.Rent(x.Shape, DType.F32, Name);
-            device.Run(new Conv2dForward(gradient, layer.Weight.Value, default, block, layer.window, layer.groups));
+            var block = sink.Rent(x.Shape, Name);
+            device.Run(new Conv2dForward(gradient, layer.Weight.Value, default, block.View, layer.window, layer.groups));
             sink.Give(x, block);
         }
     }

@@ -19,9 +19,9 @@ internal static class Losses
         var root = new Root(nameof(HeatmapFocal), logits, target, normalizer);
         var count = root.Normalizer(normalizer);
         if (normalizer is null)
-            root.Device.Run(new HeatmapPositives(target.View, count));
-        root.Device.Run(new HeatmapFocalLoss(logits.View, target.View, root.Loss.View, root.Gradient, count, weight));
-        return root.Finish(normalizer is null ? count : default);
+            root.Device.Run(new HeatmapPositives(target.View, count.View));
+        root.Device.Run(new HeatmapFocalLoss(logits.View, target.View, root.Loss.View, root.Gradient, count.View, weight));
+        return root.Finish();
     }
 
     /// <summary>RetinaNet's focal loss of logits and targets in [0,1]; <paramref name="alpha"/> below 0 does not weight.</summary>
@@ -53,9 +53,9 @@ internal static class Losses
         var root = new Root(nameof(TtfBox), prediction, target, cellWeights, normalizer);
         var total = root.Normalizer(normalizer);
         if (normalizer is null)
-            root.Device.Run(new WeightTotal(cellWeights.View, total));
-        root.Device.Run(new TtfBoxLoss(prediction.View, target.View, cellWeights.View, root.Loss.View, root.Gradient, total, stride, weight));
-        return root.Finish(normalizer is null ? total : default);
+            root.Device.Run(new WeightTotal(cellWeights.View, total.View));
+        root.Device.Run(new TtfBoxLoss(prediction.View, target.View, cellWeights.View, root.Loss.View, root.Gradient, total.View, stride, weight));
+        return root.Finish();
     }
 
     /// <summary>Sum of |x − target|.</summary>
@@ -84,10 +84,10 @@ internal static class Losses
         var root = new Root(nameof(SoftmaxCrossEntropy), logits, target, normalizer);
         var rows = root.Normalizer(normalizer);
         if (normalizer is null)
-            root.Device.Run(new CrossEntropyTotal(target.View, rows, IgnoreIndex: ignoreIndex));
+            root.Device.Run(new CrossEntropyTotal(target.View, rows.View, IgnoreIndex: ignoreIndex));
         root.Device.Run(new SoftmaxCrossEntropyLoss(logits.View, target.View, root.Loss.View, root.Gradient,
-            Normalizer: rows, IgnoreIndex: ignoreIndex, Scale: weight));
-        return root.Finish(normalizer is null ? rows : default);
+            Normalizer: rows.View, IgnoreIndex: ignoreIndex, Scale: weight));
+        return root.Finish();
     }
 
     private static Tensor Distance(string name, Tensor x, Tensor target, float weight, float beta, Tensor? elementWeights, Tensor? normalizer)
@@ -105,6 +105,7 @@ internal static class Losses
     {
         private readonly string name;
         private readonly Tensor prediction;
+        private readonly Tensor? gradient;
 
         public Root(string name, Tensor prediction, params ReadOnlySpan<Tensor?> others)
         {
@@ -115,7 +116,7 @@ internal static class Losses
                     Operands.Together(name, "prediction", prediction, "target or weight", other);
             Loss = prediction.Scope.RentLoss(name, prediction.RequiresGradient);
             if (Loss.RequiresGradient)
-                Gradient = Device.Rent(prediction.Shape, DType.F32, "gradient of " + prediction.MadeBy);
+                gradient = prediction.Scope.Rent(prediction.Shape, "gradient of " + prediction.MadeBy);
         }
 
         public Kernels.Devices.Device Device => prediction.Scope.Device;
@@ -123,17 +124,15 @@ internal static class Losses
         public Tensor Loss { get; }
 
         /// <summary>None where no gradient is wanted.</summary>
-        public TensorView Gradient { get; }
+        public TensorView Gradient => gradient?.View ?? default;
 
         /// <summary>The given normaliser, or room for the loss's own.</summary>
-        public TensorView Normalizer(Tensor? given) => given?.View ?? Device.Rent(new Shape(1), DType.F32, name);
+        public Tensor Normalizer(Tensor? given) => given ?? prediction.Scope.Rent(new Shape(1), name);
 
-        public Tensor Finish(TensorView scratch = default)
+        public Tensor Finish()
         {
-            if (!scratch.IsNone)
-                Device.Return(scratch);
-            if (Loss.RequiresGradient)
-                Loss.Scope.Record(new LossNode(name, prediction, Loss, Gradient));
+            if (gradient is not null)
+                Loss.Scope.Record(new LossNode(name, prediction, Loss, gradient));
             return Loss;
         }
     }
@@ -141,9 +140,9 @@ internal static class Losses
     private sealed class LossNode : Node
     {
         private readonly Tensor prediction;
-        private readonly TensorView inner;
+        private readonly Tensor inner;
 
-        public LossNode(string name, Tensor prediction, Tensor loss, TensorView inner) : base(loss)
+        public LossNode(string name, Tensor prediction, Tensor loss, Tensor inner) : base(loss)
         {
             (Name, this.prediction, this.inner) = (name, prediction, inner);
             Save(inner);
@@ -152,6 +151,6 @@ internal static class Losses
         public override string Name { get; }
 
         /// <summary>A loss is a root, so its own gradient is 1 and the stored one is final.</summary>
-        public override void Backward(TensorView gradient, GradientSink sink) => sink.Give(prediction, Unsave(inner));
+        public override void Backward(TensorView gradient, GradientSink sink) => sink.Give(prediction, inner);
     }
 }

@@ -42,11 +42,12 @@ internal sealed class ModulatedDeformConv2d : UnaryModule
         var device = scope.Device;
         int taps = offsetGroups * window.Area;
         var y = scope.Rent(Operands.Windowed(nameof(ModulatedDeformConv2d), x, window, Weight.Shape[0]), nameof(ModulatedDeformConv2d), requiresGradient: true);
-        TensorView offset = Channels(y, 2 * taps), mask = Channels(y, taps);
-        device.Run(new CopyChannels(made.View, offset, 0, 0, 2 * taps, Accumulate: false));
-        device.Run(new CopyChannels(made.View, mask, 2 * taps, 0, taps, Accumulate: false));
-        device.Run(new SigmoidForward(mask, mask));
-        device.Run(new DeformConv2dForward(x.View, offset, mask, Weight.Value, Bias?.Value ?? default, y.View, window, groups, offsetGroups));
+        var offset = scope.Rent(WithChannels(y.Shape, 2 * taps), nameof(ModulatedDeformConv2d));
+        var mask = scope.Rent(WithChannels(y.Shape, taps), nameof(ModulatedDeformConv2d));
+        device.Run(new CopyChannels(made.View, offset.View, 0, 0, 2 * taps, Accumulate: false));
+        device.Run(new CopyChannels(made.View, mask.View, 2 * taps, 0, taps, Accumulate: false));
+        device.Run(new SigmoidForward(mask.View, mask.View));
+        device.Run(new DeformConv2dForward(x.View, offset.View, mask.View, Weight.Value, Bias?.Value ?? default, y.View, window, groups, offsetGroups));
         var node = new DeformNode(this, x, made, offset, mask, y);
         node.Save(offset);
         node.Save(mask);
@@ -54,10 +55,9 @@ internal sealed class ModulatedDeformConv2d : UnaryModule
         return y;
     }
 
-    private static TensorView Channels(Tensor like, int channels) => like.Scope.Device.Rent(
-        new Shape(like.Shape[0], like.Shape[1], like.Shape[2], channels), DType.F32, nameof(ModulatedDeformConv2d));
+    private static Shape WithChannels(Shape image, int channels) => new(image[0], image[1], image[2], channels);
 
-    private sealed class DeformNode(ModulatedDeformConv2d layer, Tensor x, Tensor made, TensorView offset, TensorView mask, Tensor y) : Node(y)
+    private sealed class DeformNode(ModulatedDeformConv2d layer, Tensor x, Tensor made, Tensor offset, Tensor mask, Tensor y) : Node(y)
     {
         public override string Name => nameof(ModulatedDeformConv2d);
 
@@ -71,18 +71,18 @@ internal sealed class ModulatedDeformConv2d : UnaryModule
                 device.Run(new ChannelSum(gradient, gradBias, addBias));
             }
             var (gradWeight, addWeight) = sink.For(layer.Weight);
-            device.Run(new DeformConv2dWeightGradient(x.View, offset, mask, gradient, gradWeight, window, groups, offsetGroups, addWeight));
+            device.Run(new DeformConv2dWeightGradient(x.View, offset.View, mask.View, gradient, gradWeight, window, groups, offsetGroups, addWeight));
 
             var gradX = sink.Wants(x) ? sink.For(x) : default;
-            TensorView gradOffset = Channels(Output, offset.Shape[3]), gradMask = Channels(Output, mask.Shape[3]);
-            device.Run(new DeformConv2dInputGradient(x.View, offset, mask, layer.Weight.Value, gradient, gradX.View, gradOffset, gradMask,
+            Tensor gradOffset = sink.Rent(offset.Shape, Name), gradMask = sink.Rent(mask.Shape, Name);
+            device.Run(new DeformConv2dInputGradient(x.View, offset.View, mask.View, layer.Weight.Value, gradient, gradX.View, gradOffset.View, gradMask.View,
                 window, groups, offsetGroups, AccumulateX: gradX.Accumulate));
-            device.Run(new SigmoidBackward(mask, gradMask, gradMask, Accumulate: false));
+            device.Run(new SigmoidBackward(mask.View, gradMask.View, gradMask.View, Accumulate: false));
             var (gradMade, addMade) = sink.For(made);
-            device.Run(new CopyChannels(gradOffset, gradMade, 0, 0, offset.Shape[3], addMade));
-            device.Run(new CopyChannels(gradMask, gradMade, 0, offset.Shape[3], mask.Shape[3], addMade));
-            device.Return(gradOffset);
-            device.Return(gradMask);
+            device.Run(new CopyChannels(gradOffset.View, gradMade, 0, 0, offset.Shape[3], addMade));
+            device.Run(new CopyChannels(gradMask.View, gradMade, 0, offset.Shape[3], mask.Shape[3], addMade));
+            sink.Return(gradOffset);
+            sink.Return(gradMask);
         }
     }
 }

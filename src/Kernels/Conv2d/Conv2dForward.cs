@@ -57,9 +57,8 @@ internal readonly record struct Conv2dForward(
             Depthwise.Forward<TVector>(device, z, X.F32, Weight.F32, Bias.F32, Y.F32, Activation.Factor, nameof(Conv2dForward));
         else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
         {
-            var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dForward));
+            using var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dForward));
             Multiply<TVector>(device, padded.F32, z.Width + 2 * w.PadX, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels);
-            device.Return(padded);
         }
         else
             Multiply<TVector>(device, X.F32, z.Width, w, z.GroupIn);
@@ -74,7 +73,7 @@ internal readonly record struct Conv2dForward(
     {
         var z = Shapes;
         int area = window.Area;
-        var taps = device.Rent(new Shape(3, area), DType.I32, nameof(Conv2dForward));
+        using var taps = new Scratch(device, new Shape(3, area), DType.I32, nameof(Conv2dForward));
         int* tapY = taps.I32, tapX = tapY + area, tapWeight = tapX + area;
         for (int tap = 0; tap < area; tap++)
         {
@@ -115,6 +114,5 @@ internal readonly record struct Conv2dForward(
                 Bias = Bias.IsNone ? null : Bias.F32 + group * z.GroupOut,
                 Factor = Activation.Factor,
             }, nameof(Conv2dForward));
-        device.Return(taps);
     }
 }

@@ -67,11 +67,10 @@ internal readonly record struct Conv2dInputGradient(
             Depthwise.InputGradient<TVector>(device, Shapes, GradY.F32, Weight.F32, Bias.F32, GradX.F32, Accumulate, nameof(Conv2dInputGradient));
             return;
         }
-        var taps = device.Rent(new Shape(3, Window.Area), DType.I32, nameof(Conv2dInputGradient));
+        using var taps = new Scratch(device, new Shape(3, Window.Area), DType.I32, nameof(Conv2dInputGradient));
         for (int y = 0; y < Math.Min(Window.StrideY, Shapes.Height); y++)
             for (int x = 0; x < Math.Min(Window.StrideX, Shapes.Width); x++)
                 RunClass<TVector>(device, y, x, taps.I32);
-        device.Return(taps);
     }
 
     private unsafe void RunClass<TVector>(CpuDevice device, int firstY, int firstX, int* taps) where TVector : unmanaged, ISimd<TVector>

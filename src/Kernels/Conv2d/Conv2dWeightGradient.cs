@@ -50,9 +50,8 @@ internal readonly record struct Conv2dWeightGradient(
             Depthwise.WeightGradient<TVector>(device, z, X.F32, GradY.F32, GradWeight.F32, Accumulate);
         else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels % RegisterTile.Width<TVector>() != 0)
         {
-            var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dWeightGradient));
+            using var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dWeightGradient));
             Multiply<TVector>(device, padded.F32, z.Width + 2 * w.PadX, w with { KernelWidth = 1, PadX = 0 }, w.KernelWidth * z.InChannels, slack: true);
-            device.Return(padded);
         }
         else
             Multiply<TVector>(device, X.F32, z.Width, w, z.GroupIn, slack: false);
@@ -63,7 +62,7 @@ internal readonly record struct Conv2dWeightGradient(
     {
         var z = Shapes;
         int area = window.Area;
-        var taps = device.Rent(new Shape(2, area), DType.I32, nameof(Conv2dWeightGradient));
+        using var taps = new Scratch(device, new Shape(2, area), DType.I32, nameof(Conv2dWeightGradient));
         int* tapY = taps.I32, tapX = tapY + area;
         for (int tap = 0; tap < area; tap++)
         {
@@ -95,6 +94,5 @@ internal readonly record struct Conv2dWeightGradient(
                 Target = GradWeight.F32 + (nint)group * z.GroupOut * area * channels,
                 Accumulate = Accumulate,
             }, nameof(Conv2dWeightGradient));
-        device.Return(taps);
     }
 }

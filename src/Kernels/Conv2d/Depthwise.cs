@@ -61,7 +61,7 @@ internal static unsafe class Depthwise
         where TVector : unmanaged, ISimd<TVector>
     {
         int channels = z.InChannels, area = z.Window.Area;
-        var byTap = device.Rent(new Shape(area, channels), DType.F32, owner);
+        using var byTap = new Scratch(device, new Shape(area, channels), DType.F32, owner);
         for (int c = 0; c < channels; c++)
             for (int tap = 0; tap < area; tap++)
                 byTap.F32[tap * channels + c] = weight[c * area + tap];
@@ -70,7 +70,6 @@ internal static unsafe class Depthwise
         body.KernelHeight = z.Window.KernelHeight;
         body.KernelWidth = z.Window.KernelWidth;
         device.Team.For(body.Batch * body.Height, body);
-        device.Return(byTap);
     }
 
     private readonly record struct Pair(int Y, int X);

@@ -63,10 +63,10 @@ internal static unsafe class WeightGradient
         int columnGroups = Math.Min(panels, splits % threads == 0 ? 1 : threads);
         int chunk = Math.Clamp(ChunkFloats / problem.OutChannels / 8 * 8, MinChunk, MaxChunk), tiles = (problem.OutChannels + rows - 1) / rows;
 
-        var partials = device.Rent(new Shape(splits - 1, checked((int)floats)), DType.F32, owner);
+        using var partials = new Scratch(device, new Shape(splits - 1, checked((int)floats)), DType.F32, owner);
         int packedFloats = chunk * tiles * rows, panelFloats = (chunk + 1) * width;
         int workerBytes = ((packedFloats + panelFloats) * sizeof(float) + (chunk + tiles * rows) * sizeof(float*) + 63) / 64 * 64;
-        var scratch = device.Rent(new Shape(threads, workerBytes), DType.U8, owner);
+        using var scratch = new Scratch(device, new Shape(threads, workerBytes), DType.U8, owner);
         device.Team.For(splits * columnGroups, new Body<TVector>
         {
             Problem = problem,
@@ -82,8 +82,6 @@ internal static unsafe class WeightGradient
         if (splits > 1)
             device.Team.For((int)((floats + CombineTask - 1) / CombineTask),
                 new CombineBody<TVector> { Target = problem.Target, Partials = partials.F32, Floats = floats, Count = splits - 1 });
-        device.Return(scratch);
-        device.Return(partials);
     }
 
     /// <summary>One split of the pixels and one group of panels a task.</summary>

@@ -11,12 +11,12 @@ internal static unsafe class WidthPadding
     /// <summary>Readable floats behind the last pixel: two vectors of the widest kind.</summary>
     private const int Slack = 32;
 
-    /// <summary>Rents and fills the copy, (N, H, W + 2·pad, C) and the slack; the caller returns it.</summary>
-    public static TensorView Rent(CpuDevice device, TensorView image, int pad, string owner)
+    /// <summary>Rents and fills the copy, (N, H, W + 2·pad, C) and the slack; the caller disposes it.</summary>
+    public static Scratch Rent(CpuDevice device, TensorView image, int pad, string owner)
     {
         int rows = image.Shape[0] * image.Shape[1], row = image.Shape[2] * image.Shape[3], border = pad * image.Shape[3];
         long floats = (long)rows * (row + 2 * border);
-        var padded = device.Rent(new Shape(checked((int)floats + Slack)), DType.F32, owner);
+        var padded = new Scratch(device, new Shape(checked((int)floats + Slack)), DType.F32, owner);
         device.Team.For(rows, new Body { From = image.F32, To = padded.F32, Row = row, Border = border });
         new Span<float>(padded.F32 + floats, Slack).Clear();
         return padded;

@@ -46,13 +46,12 @@ internal readonly record struct DeformConv2dForward(
             int depth = shapes.GroupDepth;
             long packedLength = GemmBlock.PackedFloats<TVector>(conv.GroupOut, depth);
             using var scratch = new DeformScratch(device, shapes, DeformShapes.TilePixels * device.Team.Threads);
-            var packed = device.Rent(new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dForward));
+            using var packed = new Scratch(device, new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dForward));
             for (int g = 0; g < conv.Groups; g++)
                 GemmBlock.PackB<TVector>(conv.GroupOut, depth, op.Weight.F32 + (long)g * conv.GroupOut * depth, 1, depth, packed.F32 + g * packedLength);
             device.Team.For(shapes.Tiles(conv.Outputs), new Tiles<TVector>(
                 shapes, new DeformSampler(shapes, op.Offset.F32, op.Mask.F32), new DeformGather<TVector>(shapes, op.X.F32, scratch.Zeros),
                 packed.F32, packedLength, op.Bias.F32, op.Y.F32, scratch.Samples, scratch.Columns));
-            device.Return(packed);
         }
     }
 

@@ -52,9 +52,9 @@ internal readonly record struct DeformConv2dInputGradient(
             int chunk = shapes.ChunkPixels(smallest: 2 * DeformShapes.TilePixels * device.Team.Threads);
             long packedLength = GemmBlock.PackedFloats<TVector>(depth, conv.GroupOut);
             using var scratch = new DeformScratch(device, shapes, chunk);
-            var packed = device.Rent(new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dInputGradient));
-            var dots = device.Rent(new Shape(chunk, shapes.Samples, shapes.SlicesOfOffsetGroup, 4), DType.F32, nameof(DeformConv2dInputGradient));
-            var unread = device.Rent(new Shape(device.Team.Threads, shapes.SliceWidth), DType.F32, nameof(DeformConv2dInputGradient));
+            using var packed = new Scratch(device, new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dInputGradient));
+            using var dots = new Scratch(device, new Shape(chunk, shapes.Samples, shapes.SlicesOfOffsetGroup, 4), DType.F32, nameof(DeformConv2dInputGradient));
+            using var unread = new Scratch(device, new Shape(device.Team.Threads, shapes.SliceWidth), DType.F32, nameof(DeformConv2dInputGradient));
             device.Fill(unread, 0);
             for (int g = 0; g < conv.Groups; g++)
                 GemmBlock.PackB<TVector>(depth, conv.GroupOut, op.Weight.F32 + (long)g * conv.GroupOut * depth, depth, 1, packed.F32 + g * packedLength);
@@ -70,9 +70,6 @@ internal readonly record struct DeformConv2dInputGradient(
                 device.Team.For(count, new DeformSamplingGradientBody(
                     shapes, scratch.Samples, dots.F32, op.GradOffset.F32, op.GradMask.F32, first, op.AccumulateOffset, op.AccumulateMask), grain: 32);
             }
-            device.Return(packed);
-            device.Return(dots);
-            device.Return(unread);
         }
     }
 

@@ -48,8 +48,8 @@ internal readonly record struct DeformConv2dWeightGradient(
             int blocks = (shapes.GroupDepth + BlockColumns - 1) / BlockColumns;
             long packedLength = GemmBlock.PackedFloats<TVector>(BlockColumns, chunk);
             using var scratch = new DeformScratch(device, shapes, chunk);
-            var transposed = device.Rent(new Shape(conv.OutChannels, stride), DType.F32, nameof(DeformConv2dWeightGradient));
-            var packed = device.Rent(new Shape(device.Team.Threads, checked((int)packedLength)), DType.F32, nameof(DeformConv2dWeightGradient));
+            using var transposed = new Scratch(device, new Shape(conv.OutChannels, stride), DType.F32, nameof(DeformConv2dWeightGradient));
+            using var packed = new Scratch(device, new Shape(device.Team.Threads, checked((int)packedLength)), DType.F32, nameof(DeformConv2dWeightGradient));
             var sampler = new DeformSampler(shapes, op.Offset.F32, op.Mask.F32);
             var gather = new DeformGather<TVector>(shapes, op.X.F32, scratch.Zeros);
             for (long first = 0; first < conv.Outputs; first += chunk)
@@ -60,8 +60,6 @@ internal readonly record struct DeformConv2dWeightGradient(
                 device.Team.For(conv.Groups * blocks, new Product<TVector>(
                     shapes, scratch.Columns, transposed.F32, stride, packed.F32, packedLength, op.GradWeight.F32, count, blocks, op.Accumulate || first > 0));
             }
-            device.Return(transposed);
-            device.Return(packed);
         }
     }
 

@@ -5,15 +5,13 @@ namespace CudaKernels.Kernels;
 /// <summary>Memory that all deformable kernels need while they run: samples and columns of some output pixels, and a row of zeros.</summary>
 internal readonly unsafe ref struct DeformScratch
 {
-    private readonly Device device;
-    private readonly TensorView samples, columns, zeros;
+    private readonly Scratch samples, columns, zeros;
 
     public DeformScratch(Device device, DeformShapes shapes, int pixels)
     {
-        this.device = device;
-        samples = device.Rent(new Shape(pixels, shapes.Samples, sizeof(DeformSample)), DType.U8, nameof(DeformSample));
-        columns = device.Rent(new Shape(pixels, shapes.RowLength), DType.F32, "deformable columns");
-        zeros = device.Rent(new Shape(shapes.Segment), DType.F32, "zeros outside of the image");
+        samples = new Scratch(device, new Shape(pixels, shapes.Samples, sizeof(DeformSample)), DType.U8, nameof(DeformSample));
+        columns = new Scratch(device, new Shape(pixels, shapes.RowLength), DType.F32, "deformable columns");
+        zeros = new Scratch(device, new Shape(shapes.Segment), DType.F32, "zeros outside of the image");
         device.Fill(zeros, 0);
     }
 
@@ -25,8 +23,8 @@ internal readonly unsafe ref struct DeformScratch
 
     public void Dispose()
     {
-        device.Return(samples);
-        device.Return(columns);
-        device.Return(zeros);
+        samples.Dispose();
+        columns.Dispose();
+        zeros.Dispose();
     }
 }

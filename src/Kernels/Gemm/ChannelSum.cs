@@ -81,7 +81,7 @@ internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
         int channels = GradY.Shape.Channels, chunks = checked((int)((GradY.Shape.Rows + RowsPerChunk - 1) / RowsPerChunk));
-        var partials = device.Rent(new Shape(chunks, channels), DType.F32, nameof(ChannelSum));
+        using var partials = new Scratch(device, new Shape(chunks, channels), DType.F32, nameof(ChannelSum));
         device.Team.For(chunks, new Body<TVector> { From = GradY.F32, To = partials.F32, Rows = GradY.Shape.Rows, Channels = channels });
         float* to = GradBias.F32, from = partials.F32;
         for (int c = 0; c < channels; c++)
@@ -91,7 +91,6 @@ internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias
                 sum += from[chunk * channels + c];
             to[c] = (float)sum;
         }
-        device.Return(partials);
     }
 
     private unsafe struct Body<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>

@@ -31,8 +31,8 @@ internal static unsafe class ImplicitGemm
         int tableBytes = (tilesPerBlock * height * (gather.Taps + 1) * sizeof(float*) + tilesPerBlock + 63) / 64 * 64;
         int padding = gather.ChannelStep == 1 ? layout.Run * gather.Channels : 0;            // a matrix read by columns has no padding
         int zeroBytes = (padding * sizeof(float) + 63) / 64 * 64;
-        var packed = device.Rent(new Shape(checked((int)layout.Floats)), DType.F32, owner);
-        var scratch = device.Rent(new Shape(checked(threads * tableBytes + zeroBytes)), DType.U8, owner);
+        using var packed = new Scratch(device, new Shape(checked((int)layout.Floats)), DType.F32, owner);
+        using var scratch = new Scratch(device, new Shape(checked(threads * tableBytes + zeroBytes)), DType.U8, owner);
         var zeros = (float*)(scratch.U8 + threads * tableBytes);
         new Span<byte>(zeros, zeroBytes).Clear();
 
@@ -50,8 +50,6 @@ internal static unsafe class ImplicitGemm
             RowBlocks = rowBlocks,
             PanelGroups = panelGroups,
         });
-        device.Return(scratch);
-        device.Return(packed);
     }
 
     /// <summary>One panel of one block a task.</summary>

@@ -34,13 +34,12 @@ internal readonly unsafe record struct NormalizeImage(TensorView X, TensorView Y
 
     public void Run(CpuDevice device)
     {
-        var table = device.Rent(new Shape(3, Levels), DType.F32, nameof(NormalizeImage));
+        using var table = new Scratch(device, new Shape(3, Levels), DType.F32, nameof(NormalizeImage));
         for (int c = 0; c < 3; c++)
             for (int level = 0; level < Levels; level++)
                 table.F32[c * Levels + level] = (float)(((double)level - Mean[c]) / Deviation[c]);
         int width = X.Shape[2];
         device.Team.For(X.Shape[0] * X.Shape[1], new Rows(X.U8, Y.F32, table.F32, width), VectorRange.Grain(3L * width));
-        device.Return(table);
     }
 
     private readonly struct Rows(byte* x, float* y, float* table, int width) : IRangeBody

@@ -5,7 +5,7 @@ namespace CudaKernels.Kernels;
 /// <summary>One double per chunk of a sum, in scratch memory; adding them in order makes the sum independent of the threads.</summary>
 internal readonly unsafe ref struct ChunkSums(CpuDevice device, int count, string owner) : IDisposable
 {
-    private readonly TensorView scratch = device.Rent(new Shape(count, 2), DType.F32, owner);
+    private readonly Scratch scratch = new(device, new Shape(count, 2), DType.F32, owner);
 
     public double* Values => (double*)scratch.F32;
 
@@ -17,5 +17,5 @@ internal readonly unsafe ref struct ChunkSums(CpuDevice device, int count, strin
         return total;
     }
 
-    public void Dispose() => device.Return(scratch);
+    public void Dispose() => scratch.Dispose();
 }

@@ -45,8 +45,8 @@ internal readonly unsafe record struct Nms(
         int count = Boxes.Shape[0];
         // Whole vectors may run past the last box; their lanes hold zeros, which nobody reads.
         int plane = (count + 31) / 16 * 16;
-        var keys = device.Rent(new Shape(count, 2), DType.I32, nameof(Nms));
-        var planes = device.Rent(new Shape(Planes, plane), DType.F32, nameof(Nms));
+        using var keys = new Scratch(device, new Shape(count, 2), DType.I32, nameof(Nms));
+        using var planes = new Scratch(device, new Shape(Planes, plane), DType.F32, nameof(Nms));
         device.Fill(planes, 0);
         var body = new Body<TVector> { Plane = planes.F32, Stride = plane, Length = count, Threshold = Threshold, Offset = Offset };
         var sorted = new Span<ulong>(keys.I32, count);
@@ -69,8 +69,6 @@ internal readonly unsafe record struct Nms(
         }
         Keep.AsInts()[kept..].Fill(-1);
         *Count.I32 = kept;
-        device.Return(keys);
-        device.Return(planes);
     }
 
     private void Sort(Span<ulong> keys, float* planes, int stride)

@@ -35,7 +35,7 @@ internal readonly unsafe record struct BatchNormApply(
     public void Run(CpuDevice device)
     {
         var rows = new ChannelPeriod(X.Shape);
-        var parameters = device.Rent(new Shape(3, rows.Width), DType.F32, nameof(BatchNormApply));
+        using var parameters = new Scratch(device, new Shape(3, rows.Width), DType.F32, nameof(BatchNormApply));
         float* mean = parameters.F32, scale = mean + rows.Width, beta = scale + rows.Width;
         for (int c = 0; c < rows.Channels; c++)
             scale[c] = (float)(Gamma.F32[c] / Math.Sqrt((double)Variance.F32[c] + Epsilon));
@@ -44,7 +44,6 @@ internal readonly unsafe record struct BatchNormApply(
         rows.Expand(Beta.AsFloats(), beta);
         var body = new Rows(X.F32, Residual.F32, Y.F32, mean, scale, beta, rows, Activation.Factor);
         device.For(rows.Tasks, body, VectorRange.Grain(rows.Width));
-        device.Return(parameters);
     }
 
     private readonly struct Rows(float* x, float* residual, float* y, float* mean, float* scale, float* beta, ChannelPeriod rows, float factor)

@@ -51,7 +51,7 @@ internal readonly unsafe record struct BatchNormInputGradient(
     public void Run(CpuDevice device)
     {
         var rows = new ChannelPeriod(GradX.Shape);
-        var scratch = device.Rent(new Shape(4, rows.Width), DType.F32, nameof(BatchNormInputGradient));
+        using var scratch = new Scratch(device, new Shape(4, rows.Width), DType.F32, nameof(BatchNormInputGradient));
         var parameters = new Parameters(scratch.F32, rows.Width);
         for (int c = 0; c < rows.Channels; c++)
         {
@@ -69,7 +69,6 @@ internal readonly unsafe record struct BatchNormInputGradient(
         var body = new Rows(Training ? X.F32 : null, y, GradY.F32, GradX.F32, GradResidual.F32, parameters, rows, Activation.Factor,
             Accumulate, AccumulateResidual);
         device.For(rows.Tasks, body, VectorRange.Grain(rows.Width));
-        device.Return(scratch);
     }
 
     /// <summary>Per lane: gradX = Scale·(g - Offset - (x - Mean)·Slope).</summary>

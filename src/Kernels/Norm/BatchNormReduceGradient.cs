@@ -35,7 +35,7 @@ internal readonly unsafe record struct BatchNormReduceGradient(
     {
         var rows = new ChannelPeriod(X.Shape);
         var blocks = new ChannelBlocks(rows);
-        var scratch = device.Rent(new Shape(1 + 2 * blocks.Count, rows.Width), DType.F32, nameof(BatchNormReduceGradient));
+        using var scratch = new Scratch(device, new Shape(1 + 2 * blocks.Count, rows.Width), DType.F32, nameof(BatchNormReduceGradient));
         float* mean = scratch.F32, sums = mean + rows.Width;
         rows.Expand(Mean.AsFloats(), mean);
         float* y = Activation.Kind == ActivationKind.None ? GradY.F32 : Y.F32; // any view will do: the factor is 1
@@ -43,7 +43,6 @@ internal readonly unsafe record struct BatchNormReduceGradient(
         device.For(blocks.Count, body, VectorRange.Grain(blocks.Rows * (long)rows.Width));
         var merge = new Merge(X.F32, y, GradY.F32, mean, sums, SumGrad.F32, SumGradCentred.F32, rows, blocks, Activation.Factor);
         device.Team.For(ChannelSlab.Count(rows.Channels), merge, ChannelSlab.Grain(blocks));
-        device.Return(scratch);
     }
 
     private readonly struct BlockSums(float* x, float* y, float* gradY, float* mean, float* sums, ChannelBlocks blocks, float factor) : IVectorRange

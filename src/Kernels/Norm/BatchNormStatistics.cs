@@ -30,11 +30,10 @@ internal readonly unsafe record struct BatchNormStatistics(TensorView X, TensorV
     {
         var rows = new ChannelPeriod(X.Shape);
         var blocks = new ChannelBlocks(rows);
-        var sums = device.Rent(new Shape(blocks.Count, 3, rows.Width), DType.F32, nameof(BatchNormStatistics));
+        using var sums = new Scratch(device, new Shape(blocks.Count, 3, rows.Width), DType.F32, nameof(BatchNormStatistics));
         device.For(blocks.Count, new BlockSums(X.F32, sums.F32, blocks), VectorRange.Grain(blocks.Rows * (long)rows.Width));
         var merge = new Merge(X.F32, sums.F32, Mean.F32, Variance.F32, X.Shape.Rows, rows, blocks);
         device.Team.For(ChannelSlab.Count(rows.Channels), merge, ChannelSlab.Grain(blocks));
-        device.Return(sums);
     }
 
     /// <summary>For its block and each lane: mean m, Σd, Σd².</summary>

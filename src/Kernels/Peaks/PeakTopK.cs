@@ -42,7 +42,7 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
     public void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {
         int batch = Logits.Shape[0], height = Logits.Shape[1], bands = (height + BandRows - 1) / BandRows;
-        var heaps = device.Rent(new Shape(batch * bands, K, 2), DType.I32, nameof(PeakTopK));
+        using var heaps = new Scratch(device, new Shape(batch * bands, K, 2), DType.I32, nameof(PeakTopK));
         device.Team.For(batch * bands, new SearchBand<TVector>
         {
             Map = Logits.F32,
@@ -63,7 +63,6 @@ internal readonly unsafe record struct PeakTopK(TensorView Logits, TensorView Sc
             Classes = Classes.I32,
             Cells = Cells.I32,
         });
-        device.Return(heaps);
     }
 
     private struct SearchBand<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>

@@ -24,27 +24,25 @@ internal static unsafe class ResizeRows
 
     public static void Forward(CpuDevice device, TensorView x, TensorView y, ResizeMode mode)
     {
-        var table = Rent(device, x.Shape, y.Shape);
+        using var table = Rent(device, x.Shape, y.Shape);
         var (rows, columns) = Axes(table, mode, x.Shape, y.Shape);
         var body = new ForwardBody(x.F32, y.F32, x.Shape, y.Shape, rows, columns);
         device.For(y.Shape[0] * y.Shape[1], body, VectorRange.Grain((long)y.Shape[2] * y.Shape[3]));
-        device.Return(table);
     }
 
     public static void Backward(CpuDevice device, TensorView gradY, TensorView gradX, ResizeMode mode, bool accumulate)
     {
-        var table = Rent(device, gradX.Shape, gradY.Shape);
+        using var table = Rent(device, gradX.Shape, gradY.Shape);
         var (rows, columns) = Axes(table, mode, gradX.Shape, gradY.Shape);
         var body = new BackwardBody(gradY.F32, gradX.F32, gradX.Shape, gradY.Shape, rows, columns, accumulate);
         int tasks = gradX.Shape[0] * gradX.Shape[1];
         device.For(tasks, body, VectorRange.Grain((gradX.Length + gradY.Length) / Math.Max(1, tasks)));
-        device.Return(table);
     }
 
-    private static TensorView Rent(CpuDevice device, Shape input, Shape output) => device.Rent(
-        new Shape(ResizeAxis.TableLength(input[1], output[1]) + ResizeAxis.TableLength(input[2], output[2])), DType.I32, nameof(ResizeRows));
+    private static Scratch Rent(CpuDevice device, Shape input, Shape output) => new(
+        device, new Shape(ResizeAxis.TableLength(input[1], output[1]) + ResizeAxis.TableLength(input[2], output[2])), DType.I32, nameof(ResizeRows));
 
-    private static (ResizeAxis Rows, ResizeAxis Columns) Axes(TensorView table, ResizeMode mode, Shape input, Shape output) => (
+    private static (ResizeAxis Rows, ResizeAxis Columns) Axes(Scratch table, ResizeMode mode, Shape input, Shape output) => (
         new(table.I32, mode, input[1], output[1]),
         new(table.I32 + ResizeAxis.TableLength(input[1], output[1]), mode, input[2], output[2]));
 

@@ -43,8 +43,8 @@ internal readonly unsafe record struct TtfTargets(
     public void Run(CpuDevice device)
     {
         int batch = Heatmap.Shape[0], height = Heatmap.Shape[1], width = Heatmap.Shape[2];
-        var order = device.Rent(new Shape(Boxes.Shape[0], 2), DType.I32, nameof(TtfTargets));
-        var curves = device.Rent(new Shape(batch, height + width, 2), DType.F32, nameof(TtfTargets));
+        using var order = new Scratch(device, new Shape(Boxes.Shape[0], 2), DType.I32, nameof(TtfTargets));
+        using var curves = new Scratch(device, new Shape(batch, height + width, 2), DType.F32, nameof(TtfTargets));
         device.Team.For(batch, new Body
         {
             Boxes = Boxes.F32,
@@ -63,8 +63,6 @@ internal readonly unsafe record struct TtfTargets(
             Order = (ulong*)order.I32,
             Curves = (double*)curves.F32,
         });
-        device.Return(order);
-        device.Return(curves);
     }
 
     private struct Body : IRangeBody

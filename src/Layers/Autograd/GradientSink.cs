@@ -64,20 +64,22 @@ internal sealed class GradientSink(StepScope scope)
             scope.Device.Copy(source, target.View);
     }
 
-    /// <summary>
-    /// Hands a block the node has rented over to an input, whose gradient it becomes or is added to. The block must not be
-    /// among what the node saved; see <see cref="Node.Unsave"/>.
-    /// </summary>
-    public void Give(Tensor input, TensorView block)
+    /// <summary>Memory for the node while it works; <see cref="Return"/> it as soon as it is not needed.</summary>
+    public Tensor Rent(Shape shape, string owner) => scope.Rent(shape, owner);
+
+    public void Return(Tensor tensor) => scope.Release(tensor, "its backward pass is over");
+
+    /// <summary>Hands a tensor of the node's own (rented or saved) over to an input, whose gradient it becomes or is added to.</summary>
+    public void Give(Tensor input, Tensor own)
     {
         if (input.RequiresGradient && input.Gradient.IsNone)
         {
-            input.Gradient = block.Reshape(input.Shape);
+            input.Gradient = scope.Keep(own).Reshape(input.Shape);
             return;
         }
         if (input.RequiresGradient)
-            scope.Device.Run(new AddInto(block.Reshape(input.Shape), input.Gradient));
-        scope.Device.Return(block);
+            scope.Device.Run(new AddInto(own.View.Reshape(input.Shape), input.Gradient));
+        Return(own);
     }
 
     internal void Begin(TensorView gradient)

@@ -5,7 +5,7 @@ namespace CudaKernels.Layers;
 /// <summary>One executed operation: its inputs, its output, what it saved and its derivative.</summary>
 internal abstract class Node(Tensor output)
 {
-    private List<TensorView>? saved;
+    private List<Tensor>? saved;
 
     public abstract string Name { get; }
 
@@ -14,26 +14,15 @@ internal abstract class Node(Tensor output)
     /// <summary>Writes the gradients of the inputs, given the gradient of <see cref="Output"/>.</summary>
     public abstract void Backward(TensorView gradient, GradientSink sink);
 
-    /// <summary>Hands a rented block to the node; it goes back to the pool after <see cref="Backward"/>.</summary>
-    public TensorView Save(TensorView view)
-    {
-        (saved ??= []).Add(view);
-        return view;
-    }
-
-    /// <summary>Takes a block back out of what the node saved, to give it away.</summary>
-    protected TensorView Unsave(TensorView view)
-    {
-        saved!.RemoveAll(s => ReferenceEquals(s.Buffer, view.Buffer));
-        return view;
-    }
+    /// <summary>Marks a tensor that only <see cref="Backward"/> reads; it goes back to the pool right after it.</summary>
+    public void Save(Tensor tensor) => (saved ??= []).Add(tensor);
 
     internal void ReleaseSaved(StepScope scope)
     {
         if (saved is null)
             return;
-        foreach (var view in saved)
-            scope.Device.Return(view);
+        foreach (var tensor in saved)
+            scope.Release(tensor, "its backward pass is over");
         saved = null;
     }
 }

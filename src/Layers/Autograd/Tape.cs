@@ -9,8 +9,7 @@ namespace CudaKernels.Layers;
 internal sealed class Tape(StepScope scope)
 {
     private readonly List<Node> nodes = [];
-
-    public int Count => nodes.Count;
+    private bool done;
 
     public void Add(Node node) => nodes.Add(node);
 
@@ -20,6 +19,8 @@ internal sealed class Tape(StepScope scope)
     /// </summary>
     public void Backward(params ReadOnlySpan<Tensor> losses)
     {
+        if (done)
+            throw new TensorException("Backward: has run in this scope already; give all losses to one call");
         foreach (var loss in losses)
         {
             if (loss.Scope != scope)
@@ -33,6 +34,7 @@ internal sealed class Tape(StepScope scope)
             loss.Gradient = scope.Device.Rent(loss.Shape, DType.F32, "loss gradient");
             scope.Device.Fill(loss.Gradient, 1);
         }
+        done = true;
         var sink = new GradientSink(scope);
         for (int i = nodes.Count - 1; i >= 0; i--)
         {
@@ -41,11 +43,18 @@ internal sealed class Tape(StepScope scope)
             var gradient = output.Gradient;
             if (!gradient.IsNone)
             {
+                // The gradient has one owner at any time, so that a failure returns it once: here the sink, until it gives it away.
                 sink.Begin(gradient);
-                node.Backward(gradient, sink);
                 output.Gradient = default;
-                if (!sink.Given)
-                    scope.Device.Return(gradient);
+                try
+                {
+                    node.Backward(gradient, sink);
+                }
+                finally
+                {
+                    if (!sink.Given)
+                        scope.Device.Return(gradient);
+                }
             }
             node.ReleaseSaved(scope);
             if (output.Shape.Length != 1)

@@ -17,8 +17,8 @@ internal static partial class Functional
                 Ceiling(shape[2], x.Shape[2], window.KernelWidth, window.StrideX, window.PadX, window.DilationX), shape[3]);
         var scope = x.Scope;
         var y = scope.Rent(shape, nameof(MaxPool), x.RequiresGradient);
-        var index = scope.Device.Rent(shape, DType.I32, nameof(MaxPool));
-        scope.Device.Run(new MaxPoolForward(x.View, y.View, index, window));
+        var index = scope.Rent(shape, nameof(MaxPool), type: DType.I32);
+        scope.Device.Run(new MaxPoolForward(x.View, y.View, index.View, window));
         var node = new MaxPoolNode(x, y, index, window);
         node.Save(index);
         scope.Record(node);
@@ -31,14 +31,14 @@ internal static partial class Functional
         return rest && floor * stride < size + pad ? floor + 1 : floor;
     }
 
-    private sealed class MaxPoolNode(Tensor x, Tensor y, TensorView index, Window window) : Node(y)
+    private sealed class MaxPoolNode(Tensor x, Tensor y, Tensor index, Window window) : Node(y)
     {
         public override string Name => nameof(MaxPool);
 
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var (gradX, add) = sink.For(x);
-            sink.Device.Run(new MaxPoolBackward(gradient, index, gradX, window, add));
+            sink.Device.Run(new MaxPoolBackward(gradient, index.View, gradX, window, add));
         }
     }
 }

@@ -129,8 +129,8 @@ internal static class LayerTest
 
         public override void Backward(TensorView gradient, GradientSink sink)
         {
-            var block = sink.Device.Rent(y.Shape, DType.F32, Name);
-            sink.Device.Upload<float>(weights, block);
+            var block = sink.Rent(y.Shape, Name);
+            sink.Device.Upload<float>(weights, block.View);
             sink.Give(y, block);
         }
     }

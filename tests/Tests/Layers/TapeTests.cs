@@ -97,6 +97,16 @@ public sealed class TapeTests : IDisposable
     }
 
     [Fact]
+    public void ASecondBackwardPassIsRefused()
+    {
+        using var scope = new StepScope(device, record: true);
+        var x = LayerTest.Leaf(scope, [1, 2, 3], 3);
+        var (first, second) = (LayerTest.WeightedSum(x), LayerTest.WeightedSum(x));
+        scope.Backward(first);
+        Assert.Contains("give all losses to one call", Assert.Throws<TensorException>(() => scope.Backward(second)).Message);
+    }
+
+    [Fact]
     public void ImagesTakeNoGradient()
     {
         var conv = new Conv2d(3, 4, 3);
