@@ -25,10 +25,12 @@ public sealed class ConfigTests
     }
 
     [Theory]
-    [InlineData(128, 0.016)]
-    [InlineData(16, 0.002)]
-    public void TheRateScalesWithTheBatch(int batch, double rate) =>
-        Assert.Equal(rate, Build($"batch={batch}").BaseRate, 8);
+    [InlineData("ttfnet-18", 128, 0.016)]
+    [InlineData("ttfnet-34", 16, 0.002)]
+    [InlineData("ttfnet-53", 96, 0.015)]
+    [InlineData("ttfnet-53", 32, 0.005)]
+    public void TheRateIsThePublishedOneScaledWithTheBatch(string model, int batch, double rate) =>
+        Assert.Equal(rate, ModelCatalog.Create(model, ["thing"]).Info.PublishedRate.For(batch), 8);
 
     [Fact]
     public void YamlComesBackTheSame()

@@ -9,7 +9,7 @@ internal static class ModelCatalog
     [
         new("ttfnet-18", (name, classes, alpha) => new TtfNet(name, classes, new ResNet(ResNetPlan.Of(18)), alpha)),
         new("ttfnet-34", (name, classes, alpha) => new TtfNet(name, classes, new ResNet(ResNetPlan.Of(34)), alpha, sizeConvolutions: 2)),
-        new("ttfnet-53", (name, classes, alpha) => new TtfNet(name, classes, new DarkNet(), alpha, sizeConvolutions: 2)),
+        new("ttfnet-53", (name, classes, alpha) => new TtfNet(name, classes, new DarkNet(), alpha, sizeConvolutions: 2, rate: new(0.015f, 96))),
         new("ttfnet-nano", (name, classes, alpha) => new TtfNet(name, classes, new ResNet(ResNetPlan.Of(18, divisor: 4)), alpha, divisor: 4)),
     ];
 

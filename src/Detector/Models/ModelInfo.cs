@@ -5,7 +5,8 @@ namespace CudaKernels.Detection;
 /// <param name="Classes">Class names; the index is the class number.</param>
 /// <param name="Stride">Input pixels per cell of the finest output map.</param>
 /// <param name="InputMultiple">Height and width of the input must be multiples of it.</param>
-internal sealed record ModelInfo(string Name, IReadOnlyList<string> Classes, int Stride, int InputMultiple)
+/// <param name="PublishedRate">Learning rate of its published training.</param>
+internal sealed record ModelInfo(string Name, IReadOnlyList<string> Classes, int Stride, int InputMultiple, PublishedRate PublishedRate)
 {
     private const int LargestSide = 8192;
 

@@ -29,22 +29,28 @@ internal sealed class RunFolder
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
-    /// <summary>A new run's folder; refuses one that already holds a run, so nothing is overwritten.</summary>
-    public static RunFolder Create(string path)
+    /// <summary>A place for a new run; refuses one that already holds a run, so nothing is overwritten. Nothing is written yet.</summary>
+    public static RunFolder New(string path)
     {
         var run = new RunFolder(path);
         if (System.IO.File.Exists(run.Last) || System.IO.File.Exists(run.Config))
             throw new DataException($"{path}: holds a run already; resume it or choose another folder");
+        return run;
+    }
+
+    /// <summary>Makes the folder, an empty log and the configuration file.</summary>
+    public void Create(string config)
+    {
         try
         {
-            Directory.CreateDirectory(path);
-            System.IO.File.WriteAllText(run.Log, "");
+            Directory.CreateDirectory(Path);
+            System.IO.File.WriteAllText(Log, "");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new DataException($"{path}: cannot be written ({e.Message})");
+            throw new DataException($"{Path}: cannot be written ({e.Message})");
         }
-        return run;
+        AtomicFile.WriteText(Config, config);
     }
 
     /// <summary>The folder of a run to go on with.</summary>

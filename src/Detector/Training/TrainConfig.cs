@@ -57,7 +57,7 @@ internal sealed record TrainConfig
 
     public OptimizerKind Optimizer { get; set; } = OptimizerKind.Sgd;
 
-    /// <summary>Rate for the whole batch; 0 means 0.016 · batch / 128 (linear scaling).</summary>
+    /// <summary>Rate for the whole batch; 0 means the published rate of the model scaled with the batch.</summary>
     public float Lr { get; set; }
 
     public float Momentum { get; set; } = 0.9f;
@@ -91,9 +91,6 @@ internal sealed record TrainConfig
 
     public NonFinitePolicy NonFinite { get; set; } = NonFinitePolicy.Stop;
 
-    /// <summary>The rate in force: <see cref="Lr"/>, or the linear scaling rule.</summary>
-    public float BaseRate => Lr > 0 ? Lr : 0.016f * Batch / 128;
-
     /// <summary>Checks ranges; throws <see cref="DataException"/> naming the key.</summary>
     public void Validate()
     {
@@ -102,7 +99,7 @@ internal sealed record TrainConfig
         Require(Epochs >= 1, "epochs", "at least 1", Epochs);
         Require(Lr >= 0 && float.IsFinite(Lr), "lr", "a positive number, or 0 for the scaling rule", Lr);
         Require(Momentum is >= 0 and < 1, "momentum", "in [0, 1)", Momentum);
-        Require(WeightDecay >= 0, "weight_decay", "at least 0", WeightDecay);
+        Require(WeightDecay >= 0 && float.IsFinite(WeightDecay), "weight_decay", "at least 0", WeightDecay);
         Require(WarmupSteps >= 0, "warmup_steps", "at least 0", WarmupSteps);
         Require(WarmupRatio is > 0 and <= 1, "warmup_ratio", "in (0, 1]", WarmupRatio);
         Require(ClipNorm >= 0, "clip_norm", "at least 0", ClipNorm);

@@ -19,6 +19,9 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
 
     public double BestAp { get; set; } = -1;
 
+    /// <summary>Step of the last evaluation that came to its end; 0 when there was none.</summary>
+    public long EvaluatedStep { get; set; }
+
     /// <summary>What only training needs, beside the model's own tensors. While the averages are swapped in, so are the names.</summary>
     public IEnumerable<(string Name, int[] Shape, ReadOnlyMemory<float> Values)> Tensors() =>
         Extras(average?.State ?? []).Select(e => (e.Name, e.View.Shape.ToArray(), Read(e.View)));
@@ -43,12 +46,15 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
         ["optimizer_steps"] = Text(optimizer.Steps),
         ["average_updates"] = Text(average?.Updates ?? 0),
         ["best_ap"] = BestAp.ToString("R", CultureInfo.InvariantCulture),
+        ["evaluated_step"] = Text(EvaluatedStep),
     };
 
     /// <summary>Takes back what a checkpoint holds.</summary>
-    /// <exception cref="DataException">The file holds no training state, or that of other settings.</exception>
+    /// <exception cref="DataException">The file holds no training state, that of other settings, or numbers that are not finite.</exception>
     public void Restore(string path, SafeTensorsFile file)
     {
+        if (file.FirstNonFinite() is { } broken)
+            throw new DataException($"{path}: tensor {broken.Name} holds NaN or infinity; the file is damaged, start the run again");
         foreach (var (name, view) in average?.State ?? Weights)
             Load(path, file, name, view);
         foreach (var (name, view) in Extras(average is null ? [] : Weights))
@@ -57,6 +63,7 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
         optimizer.Steps = Number<long>(path, file, "optimizer_steps");
         average?.Updates = Number<long>(path, file, "average_updates");
         BestAp = Number<double>(path, file, "best_ap");
+        EvaluatedStep = Number<long>(path, file, "evaluated_step");
     }
 
     private IEnumerable<(string Name, TensorView View)> Weights =>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using CudaKernels.Comm;
+using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 
@@ -40,9 +41,10 @@ internal sealed class Trainer : IDisposable
     public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer)
     {
         var (training, validation) = OpenData(config);
-        var folder = RunFolder.Create(path);
-        AtomicFile.WriteText(folder.Config, ConfigKeys.ToYaml(config));
-        return new Trainer(config, folder, device, observer, training, validation);
+        // Written last: a setting that does not fit the data must not leave half a run behind.
+        var trainer = new Trainer(config, RunFolder.New(path), device, observer, training, validation);
+        trainer.folder.Create(ConfigKeys.ToYaml(config));
+        return trainer;
     }
 
     /// <summary>Goes on with a run from its last checkpoint; <paramref name="changes"/> override its configuration.</summary>
@@ -81,7 +83,8 @@ internal sealed class Trainer : IDisposable
             ? new Sgd(parameters, config.Momentum, config.WeightDecay, clipNorm: config.ClipNorm)
             : new AdamW(parameters, weightDecay: config.WeightDecay, clipNorm: config.ClipNorm);
         average = config.Ema > 0 ? new Ema(parameters, config.Ema) : null;
-        schedule = new Schedule(config.BaseRate,
+        float rate = config.Lr > 0 ? config.Lr : model.Info.PublishedRate.For(config.Batch);
+        schedule = new Schedule(rate,
             RateDecay.Steps([.. config.Drops.Select(epoch => (long)epoch * loader.StepsPerEpoch)]),
             Warmup.Linear(config.WarmupSteps, config.WarmupRatio));
         state = new TrainState(parameters, optimizer, average);
@@ -89,7 +92,7 @@ internal sealed class Trainer : IDisposable
         observer.Note(FormattableString.Invariant(
             $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
         observer.Note(FormattableString.Invariant(
-            $"rate {config.BaseRate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : " (0.016 · batch / 128)"));
+            $"rate {rate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : $" ({model.Info.PublishedRate})"));
     }
 
     public RunFolder Folder => folder;
@@ -108,7 +111,13 @@ internal sealed class Trainer : IDisposable
     /// <exception cref="TrainingException">The run diverged; the last checkpoint is whole.</exception>
     public TrainOutcome Run(CancellationToken stop)
     {
-        while (state.Step < TotalSteps)
+        bool complete = true;
+        if (EvaluationIsDue) // the run was stopped before it; made up for, so that the run ends like one that was not
+        {
+            complete = Evaluate(stop);
+            Save();
+        }
+        while (complete && state.Step < TotalSteps)
         {
             int epoch = (int)(state.Step / loader.StepsPerEpoch);
             foreach (var batch in loader.Epoch(epoch, (int)(state.Step % loader.StepsPerEpoch)))
@@ -122,15 +131,13 @@ internal sealed class Trainer : IDisposable
                     Step(epoch, batch);
                 }
             }
-            bool complete = !stop.IsCancellationRequested && (!EvaluationIsDue(epoch) || Evaluate(epoch, stop));
+            complete = !stop.IsCancellationRequested && (!EvaluationIsDue || Evaluate(stop));
             Save();
-            if (!complete)
-            {
-                observer.Note($"stopped at step {state.Step}; go on with --resume {folder.Path}");
-                return TrainOutcome.Interrupted;
-            }
         }
-        return TrainOutcome.Finished;
+        if (complete)
+            return TrainOutcome.Finished;
+        observer.Note($"stopped at step {state.Step}; go on with --resume {folder.Path}");
+        return TrainOutcome.Interrupted;
     }
 
     public void Dispose()
@@ -158,6 +165,7 @@ internal sealed class Trainer : IDisposable
         parameters.BeginGradients();
         List<(string Name, float Value)> losses = [];
         string? broken;
+        bool applied = false;
         using (var scope = new StepScope(device, record: true))
         {
             var images = ModelInput.Normalize(scope, batch.Pixels.AsSpan(0, batch.Count * config.Imgsz * config.Imgsz * 3), batch.Count, config.Imgsz, config.Imgsz);
@@ -177,14 +185,17 @@ internal sealed class Trainer : IDisposable
         {
             group.AllReduceSum(parameters.Gradients);
             optimizer.Step(rate);
-            if (optimizer.LastFinite)
-                average?.Update();
-            else
+            applied = optimizer.LastFinite;
+            if (!applied)
                 broken = "the gradient";
+            else if (!WeightsAreFinite())
+                broken = "a weight after the update";
+            else
+                average?.Update();
         }
         state.Step++;
         if (broken is not null)
-            Handle(new Anomaly(state.Step, broken, [.. batch.Samples.Select(s => s.ImagePath)]));
+            Handle(new Anomaly(state.Step, broken, [.. batch.Samples.Select(s => s.ImagePath)]), applied);
         else
             anomaliesInARow = 0;
         Report(epoch, rate, losses, batch.Count, Stopwatch.GetElapsedTime(start).TotalSeconds);
@@ -201,14 +212,32 @@ internal sealed class Trainer : IDisposable
         return value[0];
     }
 
-    private void Handle(Anomaly anomaly)
+    /// <summary>Of the parameters and the running statistics; gradients that are finite can still take them over the edge.</summary>
+    private bool WeightsAreFinite()
+    {
+        using var scope = new StepScope(device, record: false);
+        return IsFinite(parameters.Values) && IsFinite(parameters.Buffers);
+
+        bool IsFinite(TensorView block)
+        {
+            var norm = scope.Rent(new Shape(2), nameof(WeightsAreFinite));
+            device.Run(new GradientNorm(block, norm.View));
+            Span<float> values = stackalloc float[2];
+            device.Download(norm.View, values);
+            return values[1] != 0;
+        }
+    }
+
+    /// <param name="applied">The step has changed the weights, so it can no longer be left out.</param>
+    private void Handle(Anomaly anomaly, bool applied)
     {
         anomaliesInARow++;
-        if (config.NonFinite == NonFinitePolicy.Stop)
+        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && File.Exists(folder.Last);
+        if (config.NonFinite == NonFinitePolicy.Stop || (applied && !rollsBack))
             throw new TrainingException($"{anomaly}. Lower lr, lengthen warmup_steps, or set non_finite=skip; the last checkpoint in {folder.Path} is whole");
         if (anomaliesInARow >= Anomaly.Limit)
             throw new TrainingException($"{anomaly}; {anomaliesInARow} in a row. Lower lr; the last checkpoint in {folder.Path} is whole");
-        if (config.NonFinite == NonFinitePolicy.Rollback && File.Exists(folder.Last))
+        if (rollsBack)
         {
             long step = state.Step;
             Restore();
@@ -226,12 +255,13 @@ internal sealed class Trainer : IDisposable
             TimeSpan.FromSeconds(seconds * (TotalSteps - state.Step))));
     }
 
-    private bool EvaluationIsDue(int epoch) => state.Step >= TotalSteps
-        || (state.Step % loader.StepsPerEpoch == 0 && (epoch + 1) % config.EvalInterval == 0);
+    private bool EvaluationIsDue => state.Step > state.EvaluatedStep
+        && (state.Step >= TotalSteps || state.Step % ((long)loader.StepsPerEpoch * config.EvalInterval) == 0);
 
     /// <summary>False when asked to stop on the way: half an evaluation counts for nothing.</summary>
-    private bool Evaluate(int epoch, CancellationToken stop)
+    private bool Evaluate(CancellationToken stop)
     {
+        int epoch = (int)((state.Step - 1) / loader.StepsPerEpoch);
         long start = Stopwatch.GetTimestamp();
         bool done = false;
         state.WithFinalWeights(() =>
@@ -246,6 +276,7 @@ internal sealed class Trainer : IDisposable
                 state.BestAp = result["AP"];
                 ModelFile.Save(folder.Best, model.Info, parameters, config.Imgsz);
             }
+            state.EvaluatedStep = state.Step;
             curves.Evaluation(epoch, state.Step, result);
             if (state.Step >= TotalSteps)
                 EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
@@ -258,5 +289,10 @@ internal sealed class Trainer : IDisposable
     private void Save() =>
         state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata()));
 
-    private void Restore() => state.Restore(folder.Last, SafeTensorsFile.Read(folder.Last));
+    private void Restore()
+    {
+        var file = SafeTensorsFile.Read(folder.Last);
+        new ModelFile(folder.Last, file).RequireSame(model.Info);
+        state.Restore(folder.Last, file);
+    }
 }

@@ -20,7 +20,7 @@ internal sealed class ModelFile
     private readonly string path;
     private readonly SafeTensorsFile file;
 
-    private ModelFile(string path, SafeTensorsFile file)
+    public ModelFile(string path, SafeTensorsFile file)
     {
         this.path = path;
         this.file = file;
@@ -103,7 +103,7 @@ internal sealed class ModelFile
     /// <exception cref="DataException">Another model or class list; a tensor missing, unknown, of another shape or not finite.</exception>
     public void CopyTo(DetectionModel model, Device device)
     {
-        CheckSame(model.Info);
+        RequireSame(model.Info);
         var wanted = model.NamedParameters().Select(n => (n.Name, View: n.Parameter.Value))
             .Concat(model.NamedBuffers().Select(n => (n.Name, View: n.Buffer.Value))).ToArray();
         var names = wanted.Select(w => w.Name).ToHashSet();
@@ -135,7 +135,8 @@ internal sealed class ModelFile
         return values;
     }
 
-    private void CheckSame(ModelInfo info)
+    /// <exception cref="DataException">The file holds another model, or was trained on another class list.</exception>
+    public void RequireSame(ModelInfo info)
     {
         if (info.Name != ModelName)
             throw new DataException($"{path}: holds the model {ModelName} but {info.Name} was asked for");

@@ -15,6 +15,17 @@ public sealed class DivergenceTests(TinyRun run) : IClassFixture<TinyRun>
         AssertFinite(folder["run"]);
     }
 
+    [Theory]
+    [InlineData("stop")]
+    [InlineData("skip")]
+    public void FiniteGradientsThatTakeAWeightOverTheEdgeEndTheRun(string policy)
+    {
+        using var folder = new TempFolder();
+        CliProcess.Run([.. run.TrainArguments(folder["run"]), "lr=3e38", "warmup_steps=0", "ema=0.9", "max_steps=1", $"non_finite={policy}"])
+            .Fails(1, "step 1", "a weight after the update is not finite", ".jpg");
+        AssertFinite(folder["run"]);
+    }
+
     [Fact]
     public void SkipLeavesStepsOutAndGivesUpAtTheLimit()
     {

@@ -25,9 +25,11 @@ internal sealed class TtfNet : DetectionModel
     /// <param name="alpha">Radius of the training targets as a share of half the box.</param>
     /// <param name="divisor">Every width behind the backbone is divided by it.</param>
     /// <param name="sizeConvolutions">3×3 convolutions of the size head.</param>
-    public TtfNet(string name, IReadOnlyList<string> classes, Backbone backbone, float alpha, int divisor = 1, int sizeConvolutions = 1)
+    /// <param name="rate">Default that of the residual backbones.</param>
+    public TtfNet(string name, IReadOnlyList<string> classes, Backbone backbone, float alpha, int divisor = 1, int sizeConvolutions = 1,
+        PublishedRate? rate = null)
     {
-        Info = new ModelInfo(name, classes, CellStride, InputMultiple: 32);
+        Info = new ModelInfo(name, classes, CellStride, InputMultiple: 32, rate ?? new PublishedRate(0.016f, 128));
         this.alpha = alpha;
         var c = backbone.Channels;
         int wide = 256 / divisor, middle = 128 / divisor, narrow = 64 / divisor;
