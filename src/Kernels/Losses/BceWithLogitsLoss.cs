@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -20,7 +21,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
 internal readonly unsafe record struct BceWithLogitsLoss(
     TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView PositiveWeight = default, TensorView Normalizer = default, float Scale = 1) : IKernel
+    TensorView Weight = default, TensorView PositiveWeight = default, TensorView Normalizer = default, float Scale = 1) : IGpuKernel
 {
     public Cost Cost => new(50.0 * Logits.Length, Logits.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradLogits.Bytes);
 
@@ -34,17 +35,32 @@ internal readonly unsafe record struct BceWithLogitsLoss(
         new Element(PositiveWeight.F32), Logits, Target, Weight, Loss, Elements, GradLogits, LossCheck.Factor(Scale, Normalizer),
         PositiveWeight.IsNone ? 0 : Logits.Shape.Channels));
 
+    public void Run(GpuDevice device) => ElementLoss.Run(
+        device, new GpuElement(device.F32(PositiveWeight)), Logits, Target, Weight, Loss, Elements, GradLogits,
+        LossFactor.Of(device, Scale, Normalizer), PositiveWeight.IsNone ? 0 : Logits.Shape.Channels);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Formula<TVector>(TVector x, TVector target, TVector positive, out TVector gradient) where TVector : unmanaged, ISimd<TVector>
+    {
+        LossMath.Logistic(x, out var p, out var q, out var logOnePlus);
+        var negative = TVector.Create(1) - target;
+        gradient = negative * p - positive * q;
+        return positive * (LossMath.Positive(-x) + logOnePlus) + negative * (LossMath.Positive(x) + logOnePlus);
+    }
+
     private readonly struct Element(float* positiveWeight) : IElementLoss
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector x, TVector target, int column, out TVector gradient)
-            where TVector : unmanaged, ISimd<TVector>
-        {
-            LossMath.Logistic(x, out var p, out var q, out var logOnePlus);
-            var positive = positiveWeight == null ? target : target * TVector.Load(positiveWeight + column);
-            var negative = TVector.Create(1) - target;
-            gradient = negative * p - positive * q;
-            return positive * (LossMath.Positive(-x) + logOnePlus) + negative * (LossMath.Positive(x) + logOnePlus);
-        }
+            where TVector : unmanaged, ISimd<TVector> =>
+            Formula(x, target, positiveWeight == null ? target : target * TVector.Load(positiveWeight + column), out gradient);
+    }
+
+    internal readonly struct GpuElement(ArrayView<float> positiveWeight) : IElementLoss
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public TVector Invoke<TVector>(TVector x, TVector target, int column, out TVector gradient)
+            where TVector : unmanaged, ISimd<TVector> =>
+            Formula(x, target, positiveWeight.Length == 0 ? target : target * TVector.Create(positiveWeight[column]), out gradient);
     }
 }

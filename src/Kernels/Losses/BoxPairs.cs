@@ -5,17 +5,20 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>Where pairs of boxes come from and where their gradients go.</summary>
-internal unsafe interface IBoxPairs
+internal interface IBoxPairs
 {
     /// <summary>False: the pair costs nothing and its gradient is zero.</summary>
     bool Counts(float weight);
 
-    /// <summary>Corners of predicted box i, at to[0], to[stride], to[2·stride], to[3·stride].</summary>
-    void Predicted(float* prediction, long i, float* to, int stride);
+    /// <summary>Corners of the box that the four numbers of pair i predict.</summary>
+    BoxNumbers Predicted(BoxNumbers prediction, long i);
 
     /// <summary>Turns the gradient of the corners into that of the prediction.</summary>
-    void Gradient(float* corners, int stride, float* to);
+    BoxNumbers Gradient(BoxNumbers corners);
 }
+
+/// <summary>Four numbers of one box: corners, or what they become a gradient of.</summary>
+internal readonly record struct BoxNumbers(float X1, float Y1, float X2, float Y2);
 
 /// <summary>
 /// The loop of the GIoU losses. Boxes lie four numbers in a row, so pairs that count are gathered into lanes, computed
@@ -78,7 +81,11 @@ internal readonly unsafe struct BoxPairs<TPairs>(
                     float weight = Weight == null ? 1 : Weight[i];
                     if (Pairs.Counts(weight))
                     {
-                        Pairs.Predicted(Prediction, i, predicted + filled, lanes);
+                        var box = Pairs.Predicted(*(BoxNumbers*)(Prediction + 4 * i), i);
+                        predicted[filled] = box.X1;
+                        predicted[filled + lanes] = box.Y1;
+                        predicted[filled + 2 * lanes] = box.X2;
+                        predicted[filled + 3 * lanes] = box.Y2;
                         for (int side = 0; side < 4; side++)
                             targets[filled + side * lanes] = Target[4 * i + side];
                         weights[filled] = weight;
@@ -122,7 +129,8 @@ internal readonly unsafe struct BoxPairs<TPairs>(
                 if (Elements != null)
                     Elements[index[lane]] = values[lane];
                 if (Gradient != null)
-                    Pairs.Gradient(slopes + lane, lanes, Gradient + 4 * index[lane]);
+                    *(BoxNumbers*)(Gradient + 4 * index[lane]) = Pairs.Gradient(
+                        new BoxNumbers(slopes[lane], slopes[lane + lanes], slopes[lane + 2 * lanes], slopes[lane + 3 * lanes]));
             }
             return sum;
         }

@@ -16,9 +16,9 @@ namespace CudaKernels.Kernels;
 /// <param name="Offset">0: width is x2−x1; 1: width is x2−x1+1.</param>
 /// <param name="Epsilon">Added to union and enclosing area; needed where areas can be zero.</param>
 /// <param name="Scale">Weight of the loss; 1/boxes makes it a mean.</param>
-internal readonly unsafe record struct GiouLoss(
+internal readonly record struct GiouLoss(
     TensorView Boxes, TensorView Target, TensorView Loss, TensorView GradBoxes = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView Normalizer = default, float Offset = 0, float Epsilon = 1e-7f, float Scale = 1) : IKernel
+    TensorView Weight = default, TensorView Normalizer = default, float Offset = 0, float Epsilon = 1e-7f, float Scale = 1) : IGpuKernel
 {
     public Cost Cost => new(20.0 * Boxes.Length, Boxes.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradBoxes.Bytes);
 
@@ -38,20 +38,15 @@ internal readonly unsafe record struct GiouLoss(
     public void Run(CpuDevice device) => device.Dispatch(new BoxPairs<Corners>(
         default, Boxes, Target, Weight, Loss, Elements, GradBoxes, LossCheck.Factor(Scale, Normalizer), Offset, Epsilon));
 
-    private readonly struct Corners : IBoxPairs
+    public void Run(GpuDevice device) => BoxPairs.Run(
+        device, new Corners(), Boxes, Target, Weight, Loss, Elements, GradBoxes, LossFactor.Of(device, Scale, Normalizer), Offset, Epsilon);
+
+    internal readonly struct Corners : IBoxPairs
     {
         public bool Counts(float weight) => weight != 0;
 
-        public void Predicted(float* prediction, long i, float* to, int stride)
-        {
-            for (int side = 0; side < 4; side++)
-                to[side * stride] = prediction[4 * i + side];
-        }
+        public BoxNumbers Predicted(BoxNumbers prediction, long i) => prediction;
 
-        public void Gradient(float* corners, int stride, float* to)
-        {
-            for (int side = 0; side < 4; side++)
-                to[side] = corners[side * stride];
-        }
+        public BoxNumbers Gradient(BoxNumbers corners) => corners;
     }
 }

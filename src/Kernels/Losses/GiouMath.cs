@@ -14,15 +14,21 @@ namespace CudaKernels.Kernels;
 /// </summary>
 internal static class GiouMath
 {
-    /// <summary>In: the corners of both boxes. Out: loss, and in g1..g4 the gradient of x1, y1, x2, y2 of the first box.</summary>
+    /// <summary>In: the corners of both boxes, in planes. Out: loss, and in g1..g4 the gradient of x1, y1, x2, y2 of the first box.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static unsafe TVector Loss<TVector>(float* predicted, float* target, int stride, float offset, float epsilon,
+        out TVector g1, out TVector g2, out TVector g3, out TVector g4) where TVector : unmanaged, ISimd<TVector> =>
+        Loss(
+            TVector.Load(predicted), TVector.Load(predicted + stride), TVector.Load(predicted + 2 * stride), TVector.Load(predicted + 3 * stride),
+            TVector.Load(target), TVector.Load(target + stride), TVector.Load(target + 2 * stride), TVector.Load(target + 3 * stride),
+            offset, epsilon, out g1, out g2, out g3, out g4);
+
+    /// <summary>The same with the corners (x1,y1,x2,y2) and (u1,v1,u2,v2) at hand.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TVector Loss<TVector>(
+        TVector x1, TVector y1, TVector x2, TVector y2, TVector u1, TVector v1, TVector u2, TVector v2, float offset, float epsilon,
         out TVector g1, out TVector g2, out TVector g3, out TVector g4) where TVector : unmanaged, ISimd<TVector>
     {
-        TVector x1 = TVector.Load(predicted), y1 = TVector.Load(predicted + stride);
-        TVector x2 = TVector.Load(predicted + 2 * stride), y2 = TVector.Load(predicted + 3 * stride);
-        TVector u1 = TVector.Load(target), v1 = TVector.Load(target + stride);
-        TVector u2 = TVector.Load(target + 2 * stride), v2 = TVector.Load(target + 3 * stride);
         TVector o = TVector.Create(offset), zero = TVector.Zero, one = TVector.Create(1), guard = TVector.Create(epsilon);
 
         var width = x2 - x1 + o;

@@ -19,7 +19,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Normalizer">Optional f32[1]; zero divides by one.</param>
 /// <param name="Scale">Weight of the loss.</param>
 internal readonly record struct HeatmapFocalLoss(
-    TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Normalizer = default, float Scale = 1) : IKernel
+    TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Normalizer = default, float Scale = 1) : IGpuKernel
 {
     public Cost Cost => new(60.0 * Logits.Length, Logits.Bytes + Target.Bytes + GradLogits.Bytes);
 
@@ -29,7 +29,10 @@ internal readonly record struct HeatmapFocalLoss(
     public void Run(CpuDevice device) => device.Dispatch(new ElementLoss<Element>(
         default, Logits, Target, default, Loss, default, GradLogits, LossCheck.Factor(Scale, Normalizer), 0));
 
-    private readonly struct Element : IElementLoss
+    public void Run(GpuDevice device) => ElementLoss.Run(
+        device, new Element(), Logits, Target, default, Loss, default, GradLogits, LossFactor.Of(device, Scale, Normalizer), 0);
+
+    internal readonly struct Element : IElementLoss
     {
         // ln((1−1e-4)/1e-4): clamping the logit here clamps the probability.
         private const float Limit = 9.2102404f;

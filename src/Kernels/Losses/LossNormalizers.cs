@@ -1,11 +1,12 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
 /// <summary>Count[0] = number of heatmap cells that are exactly 1, the normalizer of <see cref="HeatmapFocalLoss"/>.</summary>
-internal readonly record struct HeatmapPositives(TensorView Target, TensorView Count) : IKernel
+internal readonly record struct HeatmapPositives(TensorView Target, TensorView Count) : IGpuKernel
 {
     public Cost Cost => new(Target.Length, Target.Bytes);
 
@@ -17,7 +18,9 @@ internal readonly record struct HeatmapPositives(TensorView Target, TensorView C
 
     public void Run(CpuDevice device) => device.Dispatch(new ElementSum<IsOne>(Target, Count));
 
-    private readonly struct IsOne : IElementTerm
+    public void Run(GpuDevice device) => ElementSum.Run(device, new IsOne(), Target, Count);
+
+    internal readonly struct IsOne : IElementTerm
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TVector Invoke<TVector>(TVector x) where TVector : unmanaged, ISimd<TVector>
@@ -29,7 +32,7 @@ internal readonly record struct HeatmapPositives(TensorView Target, TensorView C
 }
 
 /// <summary>Total[0] = sum of all weights, the normalizer of <see cref="TtfBoxLoss"/> and of weighted means.</summary>
-internal readonly record struct WeightTotal(TensorView Weight, TensorView Total) : IKernel
+internal readonly record struct WeightTotal(TensorView Weight, TensorView Total) : IGpuKernel
 {
     public Cost Cost => new(Weight.Length, Weight.Bytes);
 
@@ -41,7 +44,9 @@ internal readonly record struct WeightTotal(TensorView Weight, TensorView Total)
 
     public void Run(CpuDevice device) => device.Dispatch(new ElementSum<Itself>(Weight, Total));
 
-    private readonly struct Itself : IElementTerm
+    public void Run(GpuDevice device) => ElementSum.Run(device, new Itself(), Weight, Total);
+
+    internal readonly struct Itself : IElementTerm
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static TVector Invoke<TVector>(TVector x) where TVector : unmanaged, ISimd<TVector> => x;
@@ -50,9 +55,9 @@ internal readonly record struct WeightTotal(TensorView Weight, TensorView Total)
 
 /// <summary>
 /// Total[0] = Σ class weight of every target that is not ignored (their number without class weights): what the mean of
-/// <see cref="SoftmaxCrossEntropyLoss"/> divides by.
+/// <see cref="SoftmaxCrossEntropyLoss"/> divides by. A class out of range is an error; on a GPU, which cannot tell, the total is not-a-number.
 /// </summary>
-internal readonly unsafe record struct CrossEntropyTotal(TensorView Target, TensorView Total, TensorView ClassWeight = default, int IgnoreIndex = -100) : IKernel
+internal readonly unsafe record struct CrossEntropyTotal(TensorView Target, TensorView Total, TensorView ClassWeight = default, int IgnoreIndex = -100) : IGpuKernel
 {
     public Cost Cost => new(Target.Length, Target.Bytes);
 
@@ -76,5 +81,40 @@ internal readonly unsafe record struct CrossEntropyTotal(TensorView Target, Tens
             total += ClassWeight.IsNone ? 1 : ClassWeight.F32[target];
         }
         *Total.F32 = (float)total;
+    }
+
+    public void Run(GpuDevice device)
+    {
+        long groups = GpuSums.Groups(Target.Length);
+        using var sums = new GpuSums(device, groups, nameof(CrossEntropyTotal));
+        device.Launch(Kernel, groups, GpuSums.GroupSize, new Arguments(device.I32(Target), device.F32(ClassWeight), sums.Partial, IgnoreIndex));
+        sums.Total(Total, LossFactor.One);
+    }
+
+    internal readonly record struct Arguments(ArrayView<int> Target, ArrayView<float> ClassWeight, ArrayView<double> Partial, int Ignored);
+
+    private static void Kernel(Arguments a)
+    {
+        var shared = SharedMemory.Allocate<double>(GpuSums.GroupSize);
+        long start = (long)Grid.IdxX * (GpuSums.GroupSize * GpuSums.PerThread) + Group.IdxX;
+        double sum = 0;
+        for (int k = 0; k < GpuSums.PerThread; k++)
+        {
+            long i = start + k * GpuSums.GroupSize;
+            if (i < a.Target.Length)
+                sum += Weight(a.ClassWeight, a.Target[i], a.Ignored);
+        }
+        sum = GpuSums.OfGroup(shared, sum);
+        if (Group.IdxX == 0)
+            a.Partial[Grid.IdxX] = sum;
+    }
+
+    private static float Weight(ArrayView<float> classWeight, int target, int ignored)
+    {
+        if (target == ignored)
+            return 0;
+        if (classWeight.Length == 0)
+            return 1;
+        return target < 0 || target >= classWeight.Length ? float.NaN : classWeight[target];
     }
 }

@@ -22,7 +22,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
 internal readonly record struct SigmoidFocalLoss(
     TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView Normalizer = default, float Alpha = 0.25f, float Gamma = 2, float Scale = 1) : IKernel
+    TensorView Weight = default, TensorView Normalizer = default, float Alpha = 0.25f, float Gamma = 2, float Scale = 1) : IGpuKernel
 {
     public Cost Cost => new(70.0 * Logits.Length, Logits.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradLogits.Bytes);
 
@@ -35,7 +35,10 @@ internal readonly record struct SigmoidFocalLoss(
     public void Run(CpuDevice device) => device.Dispatch(new ElementLoss<Element>(
         new Element(Alpha, Gamma), Logits, Target, Weight, Loss, Elements, GradLogits, LossCheck.Factor(Scale, Normalizer), 0));
 
-    private readonly struct Element(float alpha, float gamma) : IElementLoss
+    public void Run(GpuDevice device) => ElementLoss.Run(
+        device, new Element(Alpha, Gamma), Logits, Target, Weight, Loss, Elements, GradLogits, LossFactor.Of(device, Scale, Normalizer), 0);
+
+    internal readonly struct Element(float alpha, float gamma) : IElementLoss
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector x, TVector target, int column, out TVector gradient)

@@ -19,7 +19,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
 internal readonly record struct SmoothL1Loss(
     TensorView X, TensorView Target, TensorView Loss, TensorView GradX = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView Normalizer = default, float Beta = 1, float Scale = 1) : IKernel
+    TensorView Weight = default, TensorView Normalizer = default, float Beta = 1, float Scale = 1) : IGpuKernel
 {
     public Cost Cost => new(10.0 * X.Length, X.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradX.Bytes);
 
@@ -38,7 +38,16 @@ internal readonly record struct SmoothL1Loss(
             device.Dispatch(new ElementLoss<Smooth>(new Smooth(Beta), X, Target, Weight, Loss, Elements, GradX, factor, 0));
     }
 
-    private readonly struct Absolute : IElementLoss
+    public void Run(GpuDevice device)
+    {
+        var factor = LossFactor.Of(device, Scale, Normalizer);
+        if (Beta == 0)
+            ElementLoss.Run(device, new Absolute(), X, Target, Weight, Loss, Elements, GradX, factor, 0);
+        else
+            ElementLoss.Run(device, new Smooth(Beta), X, Target, Weight, Loss, Elements, GradX, factor, 0);
+    }
+
+    internal readonly struct Absolute : IElementLoss
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public TVector Invoke<TVector>(TVector x, TVector target, int column, out TVector gradient)
@@ -51,7 +60,7 @@ internal readonly record struct SmoothL1Loss(
         }
     }
 
-    private readonly struct Smooth(float beta) : IElementLoss
+    internal readonly struct Smooth(float beta) : IElementLoss
     {
         private readonly float inverse = 1 / beta;
 

@@ -23,10 +23,10 @@ namespace CudaKernels.Kernels;
 /// <param name="IgnoreIndex">Class that marks a row as absent.</param>
 /// <param name="LabelSmoothing">In [0,1].</param>
 /// <param name="Scale">Weight of the loss.</param>
-internal readonly unsafe record struct SoftmaxCrossEntropyLoss(
+internal readonly unsafe partial record struct SoftmaxCrossEntropyLoss(
     TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
     TensorView Weight = default, TensorView ClassWeight = default, TensorView Normalizer = default,
-    int IgnoreIndex = -100, float LabelSmoothing = 0, float Scale = 1) : IKernel, ISimdBody
+    int IgnoreIndex = -100, float LabelSmoothing = 0, float Scale = 1) : IGpuKernel, ISimdBody
 {
     private const int Chunk = 64;
 

@@ -18,8 +18,10 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss.</param>
 internal readonly unsafe record struct TtfBoxLoss(
     TensorView Prediction, TensorView Target, TensorView Weight, TensorView Loss, TensorView GradPrediction = default,
-    TensorView Normalizer = default, int Stride = 4, float Scale = 1) : IKernel
+    TensorView Normalizer = default, int Stride = 4, float Scale = 1) : IGpuKernel
 {
+    private const float NormalizerOffset = 1e-4f;
+
     public Cost Cost => new(4.0 * Prediction.Length, Weight.Bytes + GradPrediction.Bytes);
 
     public void Validate()
@@ -37,31 +39,25 @@ internal readonly unsafe record struct TtfBoxLoss(
 
     public void Run(CpuDevice device)
     {
-        float factor = Normalizer.IsNone ? Scale : Scale / (*Normalizer.F32 + 1e-4f);
+        float factor = Normalizer.IsNone ? Scale : Scale / (*Normalizer.F32 + NormalizerOffset);
         device.Dispatch(new BoxPairs<Cells>(
             new Cells(Prediction.Shape[1], Prediction.Shape[2], Stride), Prediction, Target, Weight, Loss, default, GradPrediction, factor, 1, 0));
     }
 
-    private readonly struct Cells(int height, int width, int stride) : IBoxPairs
+    public void Run(GpuDevice device) => BoxPairs.Run(
+        device, new Cells(Prediction.Shape[1], Prediction.Shape[2], Stride), Prediction, Target, Weight, Loss, default, GradPrediction,
+        LossFactor.Of(device, Scale, Normalizer, NormalizerOffset), 1, 0);
+
+    internal readonly struct Cells(int height, int width, int stride) : IBoxPairs
     {
         public bool Counts(float weight) => weight > 0;
 
-        public void Predicted(float* prediction, long i, float* to, int step)
+        public BoxNumbers Predicted(BoxNumbers sides, long i)
         {
-            float* sides = prediction + 4 * i;
             float x = i % width * stride, y = i / width % height * stride;
-            to[0] = x - sides[0];
-            to[step] = y - sides[1];
-            to[2 * step] = x + sides[2];
-            to[3 * step] = y + sides[3];
+            return new(x - sides.X1, y - sides.Y1, x + sides.X2, y + sides.Y2);
         }
 
-        public void Gradient(float* corners, int step, float* to)
-        {
-            to[0] = -corners[0];
-            to[1] = -corners[step];
-            to[2] = corners[2 * step];
-            to[3] = corners[3 * step];
-        }
+        public BoxNumbers Gradient(BoxNumbers corners) => new(-corners.X1, -corners.Y1, corners.X2, corners.Y2);
     }
 }

@@ -17,9 +17,9 @@ namespace CudaKernels.Kernels;
 /// <param name="Threshold">Largest IoU two kept boxes may have.</param>
 /// <param name="Classes">Optional i32[N] below 2²⁴: boxes of different classes never suppress each other.</param>
 /// <param name="Offset">0: width is x2−x1; 1: width is x2−x1+1.</param>
-internal readonly unsafe record struct Nms(
+internal readonly unsafe partial record struct Nms(
     TensorView Boxes, TensorView Scores, TensorView Keep, TensorView Count, float Threshold,
-    TensorView Classes = default, float Offset = 0) : IKernel, ISimdBody
+    TensorView Classes = default, float Offset = 0) : IGpuKernel, ISimdBody
 {
     private const int Block = 256, Chunk = 512, Planes = 7;
 

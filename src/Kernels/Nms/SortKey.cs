@@ -8,10 +8,12 @@ internal static class SortKey
 {
     public static ulong Descending(float value, int index)
     {
-        // Adding zero turns −0 into +0.
-        uint bits = BitConverter.SingleToUInt32Bits(value + 0f);
+        uint bits = (uint)BitConverter.SingleToInt32Bits(value);
+        // On the bits, because compilers of the ILGPU path take away the addition of zero and lose not-a-number in comparisons.
+        if (bits == 0x80000000)
+            bits = 0;
         uint ascending = (bits & 0x80000000) != 0 ? ~bits : bits | 0x80000000;
-        uint key = float.IsNaN(value) ? uint.MaxValue : ~ascending;
+        uint key = (bits & 0x7FFFFFFF) > 0x7F800000 ? uint.MaxValue : ~ascending;
         return (ulong)key << 32 | (uint)index;
     }
 
@@ -21,6 +23,6 @@ internal static class SortKey
     public static float Value(ulong key)
     {
         uint ascending = ~(uint)(key >> 32);
-        return BitConverter.UInt32BitsToSingle((ascending & 0x80000000) != 0 ? ascending & 0x7FFFFFFF : ~ascending);
+        return BitConverter.Int32BitsToSingle((int)((ascending & 0x80000000) != 0 ? ascending & 0x7FFFFFFF : ~ascending));
     }
 }

@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 /// within a block, blocks and chunks in double, in order; a block whose float32 sum overflows is summed again in double, so
 /// the flag is exact.
 /// </summary>
-internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorView Norm) : IKernel, ISimdBody
+internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorView Norm) : IGpuKernel, ISimdBody
 {
     private const int Chunk = 65536, Block = 2048;
 
@@ -32,6 +32,46 @@ internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorV
         double total = sums.Total();
         Norm.F32[0] = (float)Math.Sqrt(total);
         Norm.F32[1] = double.IsFinite(total) ? 1 : 0;
+    }
+
+    public void Run(GpuDevice device)
+    {
+        long groups = GpuSums.Groups(Gradient.Length);
+        using var sums = new GpuSums(device, groups, nameof(GradientNorm));
+        device.Launch(SquaresKernel, groups, GpuSums.GroupSize, new Arguments(device.F32(Gradient), default, sums.Partial, groups));
+        device.Launch(NormKernel, 1, GpuSums.GroupSize, new Arguments(default, device.F32(Norm), sums.Partial, groups));
+    }
+
+    internal readonly record struct Arguments(ArrayView<float> Gradient, ArrayView<float> Norm, ArrayView<double> Partial, long Groups);
+
+    // Squares of float32 neither overflow nor vanish in double, so the sum is finite exactly where every element is.
+    private static void SquaresKernel(Arguments a)
+    {
+        var shared = SharedMemory.Allocate<double>(GpuSums.GroupSize);
+        long start = (long)Grid.IdxX * (GpuSums.GroupSize * GpuSums.PerThread) + Group.IdxX;
+        double sum = 0;
+        for (int k = 0; k < GpuSums.PerThread; k++)
+        {
+            long i = start + k * GpuSums.GroupSize;
+            if (i < a.Gradient.Length)
+            {
+                double value = a.Gradient[i];
+                sum += value * value;
+            }
+        }
+        sum = GpuSums.OfGroup(shared, sum);
+        if (Group.IdxX == 0)
+            a.Partial[Grid.IdxX] = sum;
+    }
+
+    private static void NormKernel(Arguments a)
+    {
+        var shared = SharedMemory.Allocate<double>(GpuSums.GroupSize);
+        double sum = GpuSums.OfGroup(shared, GpuSums.Share(a.Partial, a.Groups));
+        if (Group.IdxX != 0)
+            return;
+        a.Norm[0] = (float)Math.Sqrt(sum);
+        a.Norm[1] = sum <= double.MaxValue ? 1f : 0f;
     }
 
     private struct Body<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>

@@ -19,9 +19,9 @@ namespace CudaKernels.Kernels;
 /// <param name="Alpha">Extent of the heatmap's Gaussian.</param>
 /// <param name="Beta">Extent of the regression region.</param>
 /// <param name="Stride">Input pixels per cell.</param>
-internal readonly unsafe record struct TtfTargets(
+internal readonly unsafe partial record struct TtfTargets(
     TensorView Boxes, TensorView Classes, TensorView Offsets, TensorView Heatmap, TensorView BoxTarget, TensorView Weight,
-    float Alpha = 0.54f, float Beta = 0.54f, int Stride = 4) : IKernel
+    float Alpha = 0.54f, float Beta = 0.54f, int Stride = 4) : IGpuKernel
 {
     public Cost Cost => new(Heatmap.Length, Boxes.Bytes + Heatmap.Bytes + BoxTarget.Bytes + Weight.Bytes);
 

@@ -7,12 +7,14 @@ public class TargetTests
 {
     private const int Size = 128;
 
+    public static TheoryData<int> Lanes => KernelTest.Lanes;
+
     private sealed record Maps(float[] Heatmap, float[] Boxes, float[] Weight);
 
-    [Fact]
-    public void EncodesTheWideBoxOfTheSpecification()
+    [Theory, MemberData(nameof(Lanes))]
+    public void EncodesTheWideBoxOfTheSpecification(int lanes)
     {
-        var maps = Encode([100, 60, 299, 179], [1], [0, 1], Size, 2);
+        var maps = Encode(lanes, [100, 60, 299, 179], [1], [0, 1], Size, 2);
         Assert.Equal(459, maps.Heatmap.Count(value => value > 0));
         Assert.Equal(459, maps.Weight.Count(value => value > 0));
         Near(79.693753, maps.Heatmap.Sum(value => (double)value), 1e-6);
@@ -29,42 +31,42 @@ public class TargetTests
         float Heat(int x, int y) => maps.Heatmap[2 * (y * Size + x) + 1];
     }
 
-    [Fact]
-    public void EncodesTheCornerBoxOfTheSpecification()
+    [Theory, MemberData(nameof(Lanes))]
+    public void EncodesTheCornerBoxOfTheSpecification(int lanes)
     {
-        var maps = Encode([0, 0, 63, 47], [0], [0, 1], Size, 1);
+        var maps = Encode(lanes, [0, 0, 63, 47], [0], [0, 1], Size, 1);
         Assert.Equal(63, maps.Heatmap.Count(value => value > 0));
         Near(10.9490832, maps.Heatmap.Sum(value => (double)value), 1e-6);
         Assert.Equal(1, maps.Heatmap[5 * Size + 7]);
         Near(.7334024, maps.Weight[5 * Size + 7], 1e-6);
     }
 
-    [Fact]
-    public void EncodesTheTinyBoxOfTheSpecification()
+    [Theory, MemberData(nameof(Lanes))]
+    public void EncodesTheTinyBoxOfTheSpecification(int lanes)
     {
-        var maps = Encode([200, 200, 211, 207], [0], [0, 1], Size, 1);
+        var maps = Encode(lanes, [200, 200, 211, 207], [0], [0, 1], Size, 1);
         Assert.Equal(51 * 1 + 50 * Size, Array.FindIndex(maps.Heatmap, value => value > 0));
         Assert.Equal(1, maps.Heatmap.Count(value => value > 0));
         Near(4.5643482, maps.Weight[50 * Size + 51], 1e-6);
     }
 
-    [Fact]
-    public void SmallerBoxesOverwriteWhateverTheirOrder()
+    [Theory, MemberData(nameof(Lanes))]
+    public void SmallerBoxesOverwriteWhateverTheirOrder(int lanes)
     {
         float[] large = [40, 40, 239, 239], small = [120, 120, 183, 183];
-        var maps = Encode([.. small, .. large], [0, 0], [0, 2], Size, 1);
-        var other = Encode([.. large, .. small], [0, 0], [0, 2], Size, 1);
+        var maps = Encode(lanes, [.. small, .. large], [0, 0], [0, 2], Size, 1);
+        var other = Encode(lanes, [.. large, .. small], [0, 0], [0, 2], Size, 1);
         Assert.Equal(maps.Heatmap, other.Heatmap);
         Assert.Equal(maps.Weight, other.Weight);
         Assert.Equal(maps.Boxes, other.Boxes);
         Assert.Equal(small, maps.Boxes.AsSpan(4 * (37 * Size + 37), 4).ToArray());
         Assert.Equal(large, maps.Boxes.AsSpan(4 * (25 * Size + 25), 4).ToArray());
-        var alone = Encode(large, [0], [0, 1], Size, 1);
+        var alone = Encode(lanes, large, [0], [0, 1], Size, 1);
         Assert.All(Enumerable.Range(0, Size * Size), i => Assert.True(maps.Heatmap[i] >= alone.Heatmap[i]));
     }
 
-    [Fact]
-    public void EqualsTheDirectDefinition()
+    [Theory, MemberData(nameof(Lanes))]
+    public void EqualsTheDirectDefinition(int lanes)
     {
         const int height = 24, width = 31, classes = 3, images = 4;
         var random = new Random(4);
@@ -83,21 +85,21 @@ public class TargetTests
         }
         foreach (var (alpha, beta) in ((float, float)[])[(0.54f, 0.54f), (0.54f, 0.2f), (0, 1)])
         {
-            var maps = Encode([.. boxes], [.. labels], [.. offsets], width, classes, height, alpha, beta);
+            var maps = Encode(lanes, [.. boxes], [.. labels], [.. offsets], width, classes, height, alpha, beta);
             var expected = Reference([.. boxes], [.. labels], [.. offsets], height, width, classes, alpha, beta);
             KernelTest.Close(expected.Heatmap, maps.Heatmap, new(1e-6, 0), "heatmap");
             KernelTest.Close(expected.Weight, maps.Weight, new(1e-6, 0), "weight");
             Assert.Equal(expected.Boxes, maps.Boxes);
-            KernelTest.Deterministic(8, test => Encode(test, [.. boxes], [.. labels], [.. offsets], width, classes, height, alpha, beta).Heatmap);
+            KernelTest.Deterministic(lanes, test => Encode(test, [.. boxes], [.. labels], [.. offsets], width, classes, height, alpha, beta).Heatmap);
         }
     }
 
     [Fact]
     public void WrongClassesAndOffsetsAreNamed()
     {
-        var label = Assert.Throws<KernelException>(() => Encode([0, 0, 9, 9], [2], [0, 1], Size, 2));
+        var label = Assert.Throws<KernelException>(() => Encode(8, [0, 0, 9, 9], [2], [0, 1], Size, 2));
         Assert.Equal("TtfTargets: class of box 0 expects a number below 2 but is 2", label.Message);
-        var offsets = Assert.Throws<KernelException>(() => Encode([0, 0, 9, 9], [0], [0, 2], Size, 2));
+        var offsets = Assert.Throws<KernelException>(() => Encode(8, [0, 0, 9, 9], [0], [0, 2], Size, 2));
         Assert.Contains("offsets of image 0", offsets.Message);
     }
 
@@ -105,9 +107,9 @@ public class TargetTests
         Assert.True(Math.Abs(expected - got) <= tolerance, $"{got:R}, expected {expected:R}");
 
     private static Maps Encode(
-        float[] boxes, int[] classes, int[] offsets, int width, int classCount, int height = Size, float alpha = 0.54f, float beta = 0.54f)
+        int lanes, float[] boxes, int[] classes, int[] offsets, int width, int classCount, int height = Size, float alpha = 0.54f, float beta = 0.54f)
     {
-        using var test = new KernelTest(8);
+        using var test = new KernelTest(lanes);
         return Encode(test, boxes, classes, offsets, width, classCount, height, alpha, beta);
     }
 
