@@ -17,7 +17,7 @@ namespace CudaKernels.Kernels;
 /// weight, which is packed once. Gathering costs a few vector operations for each K/8 of the product.
 /// </remarks>
 internal readonly record struct DeformConv2dForward(
-    TensorView X, TensorView Offset, TensorView Mask, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, int OffsetGroups = 1) : IKernel
+    TensorView X, TensorView Offset, TensorView Mask, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, int OffsetGroups = 1) : IGpuKernel
 {
     public Cost Cost => new(Shapes.Flops, X.Bytes + Offset.Bytes + Mask.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
 
@@ -36,6 +36,30 @@ internal readonly record struct DeformConv2dForward(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(new Body(this));
+
+    /// <summary>Columns of some images, then rows = pixels, depth = taps x channels, columns = output channels.</summary>
+    public void Run(GpuDevice device)
+    {
+        var shapes = Shapes;
+        var conv = shapes.Conv;
+        if (conv.Outputs == 0)
+            return;
+        int depth = shapes.GroupDepth;
+        long chunk = DeformColumns.ChunkImages(shapes) * shapes.ImagePixels;
+        var places = DeformColumns.Places(device, shapes, Offset, Mask);
+        var columns = device.Rent(new Shape(checked((int)chunk), shapes.RowLength), DType.F32, nameof(DeformConv2dForward));
+        for (long first = 0; first < conv.Outputs; first += chunk)
+        {
+            long count = Math.Min(chunk, conv.Outputs - first);
+            DeformColumns.Gather(device, places, X, columns, first, count);
+            GpuProduct.Run(device, new MatrixOperand(device.F32(columns), shapes.RowLength), new MatrixOperand(device.F32(Weight), depth),
+                new((int)count, conv.GroupOut, depth, conv.Groups, depth, (long)conv.GroupOut * depth),
+                ProductTarget.Matrix(device.F32(Y).SubView(first * conv.OutChannels), conv.OutChannels, conv.GroupOut) with
+                { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1 },
+                GpuProduct.Aligned(Weight, depth), nameof(DeformConv2dForward));
+        }
+        device.Return(columns);
+    }
 
     private readonly struct Body(DeformConv2dForward op) : ISimdBody
     {

@@ -12,9 +12,9 @@ namespace CudaKernels.Kernels;
 /// Chunk by chunk of output pixels: the product over tiles of pixels, the scatter over (image, slice of channels), the last
 /// sums over pixels again. No atomics: see the bodies for why the result does not depend on the number of threads.
 /// </remarks>
-internal readonly record struct DeformConv2dInputGradient(
+internal readonly partial record struct DeformConv2dInputGradient(
     TensorView X, TensorView Offset, TensorView Mask, TensorView Weight, TensorView GradY, TensorView GradX, TensorView GradOffset, TensorView GradMask,
-    Window Window, int Groups = 1, int OffsetGroups = 1, bool AccumulateX = false, bool AccumulateOffset = false, bool AccumulateMask = false) : IKernel
+    Window Window, int Groups = 1, int OffsetGroups = 1, bool AccumulateX = false, bool AccumulateOffset = false, bool AccumulateMask = false) : IGpuKernel
 {
     public Cost Cost => new(Shapes.Flops, 2 * (X.Bytes + Offset.Bytes + Mask.Bytes) + Weight.Bytes + GradY.Bytes);
 

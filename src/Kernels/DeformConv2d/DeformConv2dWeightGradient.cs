@@ -14,7 +14,7 @@ namespace CudaKernels.Kernels;
 /// </remarks>
 internal readonly record struct DeformConv2dWeightGradient(
     TensorView X, TensorView Offset, TensorView Mask, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, int OffsetGroups = 1,
-    bool Accumulate = false) : IKernel
+    bool Accumulate = false) : IGpuKernel
 {
     private const int TaskPixels = 16, BlockColumns = 64;
 
@@ -33,6 +33,35 @@ internal readonly record struct DeformConv2dWeightGradient(
     }
 
     public void Run(CpuDevice device) => device.Dispatch(new Body(this));
+
+    /// <summary>Columns of some images, then rows = output channels, depth = pixels, columns = taps x input channels; chunks add up in order.</summary>
+    public void Run(GpuDevice device)
+    {
+        var shapes = Shapes;
+        var conv = shapes.Conv;
+        if (conv.Outputs == 0)
+        {
+            if (!Accumulate)
+                device.Fill(GradWeight, 0);
+            return;
+        }
+        int depth = shapes.GroupDepth;
+        long chunk = DeformColumns.ChunkImages(shapes) * shapes.ImagePixels;
+        var places = DeformColumns.Places(device, shapes, Offset, Mask);
+        var columns = device.Rent(new Shape(checked((int)chunk), shapes.RowLength), DType.F32, nameof(DeformConv2dWeightGradient));
+        for (long first = 0; first < conv.Outputs; first += chunk)
+        {
+            long count = Math.Min(chunk, conv.Outputs - first);
+            DeformColumns.Gather(device, places, X, columns, first, count);
+            GpuProduct.Run(device,
+                new Transposed<MatrixOperand>(new(device.F32(GradY).SubView(first * conv.OutChannels), conv.OutChannels)),
+                new Transposed<MatrixOperand>(new(device.F32(columns), shapes.RowLength)),
+                new(conv.GroupOut, depth, (int)count, conv.Groups, conv.GroupOut, depth),
+                ProductTarget.Matrix(device.F32(GradWeight), depth, (long)conv.GroupOut * depth) with { Accumulate = Accumulate || first > 0 ? 1 : 0 },
+                GpuProduct.Aligned(GradY, conv.GroupOut) && depth % 4 == 0, nameof(DeformConv2dWeightGradient));
+        }
+        device.Return(columns);
+    }
 
     private readonly struct Body(DeformConv2dWeightGradient op) : ISimdBody
     {
