@@ -31,7 +31,7 @@ internal static class DetectCommand
                 throw new UsageException($"--conf expects a number from 0 to 1 but is {parsed.GetValue(confidence)}");
             var report = new Report(parsed.GetValue(json));
             var files = Expand(parsed.GetRequiredValue(pictures));
-            using var detector = Detector.Load(parsed.GetRequiredValue(weights), SharedOptions.CheckDevice(parsed.GetValue(device)!), SharedOptions.CheckThreads(parsed.GetValue(threads)));
+            using var detector = Detector.Load(parsed.GetRequiredValue(weights), SharedOptions.CheckDevice(parsed.GetValue(device)!).ToString(), SharedOptions.CheckThreads(parsed.GetValue(threads)));
             if (parsed.GetValue(output) is { } folder)
                 Directory.CreateDirectory(folder);
             var results = new JsonArray();

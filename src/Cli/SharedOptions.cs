@@ -15,7 +15,7 @@ internal static class SharedOptions
 
     public static Option<string> Device() => new("--device")
     {
-        Description = "Where to compute: auto or cpu.",
+        Description = "Where to compute: auto (cuda:0 where it works, else cpu), cpu, cuda:N, opencl:N or ilgpu-cpu.",
         DefaultValueFactory = _ => "auto",
     };
 
@@ -23,14 +23,12 @@ internal static class SharedOptions
 
     public static Option<ulong> Seed() => new("--seed") { Description = "Seed of all random numbers.", DefaultValueFactory = _ => 1 };
 
-    public static Device OpenDevice(string name, int threads)
-    {
-        CheckDevice(name);
-        return new CpuDevice(CheckThreads(threads));
-    }
+    /// <exception cref="UsageException">Not the name of a device.</exception>
+    /// <exception cref="Kernels.KernelException">This machine has no such device.</exception>
+    public static Device OpenDevice(string name, int threads) => CheckDevice(name).Open(CheckThreads(threads));
 
-    public static string CheckDevice(string name) => name is "auto" or "cpu" ? name
-        : throw new UsageException($"--device expects auto or cpu but is {name}");
+    public static DeviceName CheckDevice(string name) => DeviceName.TryParse(name, out var device) ? device
+        : throw new UsageException($"--device expects {DeviceName.Expected} but is {name}");
 
     public static int CheckThreads(int threads) => threads >= 0 ? threads
         : throw new UsageException($"--threads expects 0 or more but is {threads}");

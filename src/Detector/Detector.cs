@@ -1,3 +1,4 @@
+using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 
@@ -34,19 +35,20 @@ public sealed class Detector : IDisposable
 
     /// <summary>Loads a file that training has written.</summary>
     /// <param name="path">"best.safetensors" or "last.safetensors" of a run folder.</param>
-    /// <param name="device">"auto" or "cpu".</param>
-    /// <param name="threads">Threads that compute; 0 means all cores. Results do not depend on it.</param>
+    /// <param name="device">"cpu", "cuda:N", "opencl:N" or "ilgpu-cpu"; "auto" is cuda:0 where it works, else cpu.</param>
+    /// <param name="threads">Threads that compute on "cpu"; 0 means all cores. Results do not depend on it.</param>
     /// <exception cref="DataException">The file is missing, damaged, not a model of this library, or holds NaN; the message names what.</exception>
-    /// <exception cref="ArgumentException">No such device, or a negative number of threads.</exception>
+    /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>
+    /// <exception cref="KernelException">This machine has no such device; the message says what it has or what is missing.</exception>
     public static Detector Load(string path, string device = "auto", int threads = 0)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        if (device is not ("auto" or "cpu"))
-            throw new ArgumentException($"Detector.Load: device expects auto or cpu but is {device}", nameof(device));
+        if (!DeviceName.TryParse(device, out var name))
+            throw new ArgumentException($"Detector.Load: device expects {DeviceName.Expected} but is {device}", nameof(device));
         var file = ModelFile.Open(path);
         var model = file.CreateModel();
-        var opened = new CpuDevice(threads);
+        var opened = name.Open(threads);
         try
         {
             return new Detector(opened, model, file.Freeze(model, opened), file.ImageSize);

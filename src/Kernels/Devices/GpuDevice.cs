@@ -45,23 +45,56 @@ internal sealed class GpuDevice : Device
     /// <summary>The device as its driver names it.</summary>
     public string Description => accelerator.Name;
 
+    /// <summary>The device, or null and why not.</summary>
+    public static GpuDevice? TryOpen(string name, out string reason)
+    {
+        try
+        {
+            reason = "";
+            return Open(name);
+        }
+        catch (KernelException e)
+        {
+            reason = e.Message;
+            return null;
+        }
+    }
+
+    /// <summary>The devices of a kind as their driver names them, or why there is none.</summary>
+    public static string Describe(string kind)
+    {
+        GpuLibraries.Install();
+        if (GpuLibraries.Missing(kind) is { } missing)
+            return $"none: {missing}";
+        try
+        {
+            using var context = Context.Create(builder => Configure(builder, kind, kind));
+            string[] found = [.. context.Devices.Where(d => d.AcceleratorType == TypeOf(kind)).Select((d, i) => $"{kind}:{i} {d.Name}")];
+            return found.Length == 0 ? "none: the driver offers no device" : string.Join(", ", found);
+        }
+        catch (Exception e)
+        {
+            return $"none: {e.GetBaseException().Message}";
+        }
+    }
+
     /// <exception cref="KernelException">No such device; says what was found or which library is missing.</exception>
     public static GpuDevice Open(string name)
     {
         GpuLibraries.Install();
-        int colon = name.IndexOf(':');
-        string kind = colon < 0 ? name : name[..colon];
-        if (colon >= 0 && !int.TryParse(name[(colon + 1)..], out _))
-            throw new KernelException($"device {name}: expects a number after the colon, such as {kind}:0");
-        int index = colon < 0 ? 0 : int.Parse(name[(colon + 1)..]);
+        if (!DeviceName.TryParse(name, out var parsed))
+            throw new KernelException($"device expects {DeviceName.Expected} but is {name}");
+        var (kind, index) = parsed;
+        if (GpuLibraries.Missing(kind) is { } missing)
+            throw new KernelException($"device {name}: {missing}");
         Context? context = null;
         try
         {
             context = Context.Create(builder => Configure(builder, kind, name));
             var found = context.Devices.Where(d => d.AcceleratorType == TypeOf(kind)).ToArray();
-            if (index < 0 || index >= found.Length)
+            if (index >= found.Length)
                 throw new KernelException(found.Length == 0
-                    ? $"device {name}: none was found; `cudakernels env` says which driver is missing"
+                    ? $"device {name}: the driver offers none; `cudakernels env` shows what there is"
                     : $"device {name}: there are only {found.Length}: {string.Join(", ", found.Select(d => d.Name))}");
             return new GpuDevice(name, context, found[index].CreateAccelerator(context));
         }

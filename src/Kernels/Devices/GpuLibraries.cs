@@ -19,6 +19,24 @@ internal static class GpuLibraries
 
     public static void Install() => _ = Installed.Value;
 
+    /// <summary>Why the driver's library of "cuda" or "opencl" cannot be used, or null: an absent, empty or foreign file in the loader's words.</summary>
+    public static string? Missing(string kind)
+    {
+        if (!OperatingSystem.IsLinux() || Names.FirstOrDefault(n => n.Key.Equals(kind, StringComparison.OrdinalIgnoreCase)).Value is not { } library)
+            return null;
+        try
+        {
+            NativeLibrary.Free(NativeLibrary.Load(library));
+            return null;
+        }
+        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+        {
+            // The loader has a line for every place it tried; a file that is there but no good says more than one that is not.
+            string[] tried = [.. e.Message.Split('\n').Select(line => line.Trim()).Where(line => line.Contains(library + ": ", StringComparison.Ordinal))];
+            return tried.FirstOrDefault(line => !line.Contains("No such file", StringComparison.Ordinal)) ?? tried.LastOrDefault() ?? $"{library} cannot be loaded";
+        }
+    }
+
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) =>
         OperatingSystem.IsLinux() && Names.TryGetValue(name, out string? known) && NativeLibrary.TryLoad(known, out nint library) ? library : 0;
 }

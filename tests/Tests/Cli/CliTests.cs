@@ -16,6 +16,7 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("data", "stats")]
     [InlineData("models")]
     [InlineData("bench")]
+    [InlineData("kernels")]
     [InlineData("env")]
     public void HelpShowsAnExample(params string[] verb)
     {
@@ -32,9 +33,27 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("eval", "--weights", "a.safetensors")]
     [InlineData("eval", "--gt", "a.json", "--dt", "b.json", "--max-dets", "100,10")]
     [InlineData("models", "ttfnet-18", "--classes", "0")]
-    [InlineData("demo", "--device", "cuda:7")]
+    [InlineData("demo", "--device", "cuda:x")]
+    [InlineData("demo", "--device", "gpu")]
+    [InlineData("detect", "a.jpg", "--weights", "a.safetensors", "--device", "cpu:1")]
+    [InlineData("kernels", "--out", "a", "--arch", "sm_20")]
+    [InlineData("kernels", "--out", "a", "--ptxas", "no/such/file")]
     [InlineData("demo", "--threads", "-1")]
     public void WrongUseEndsWithTwo(params string[] arguments) => CliProcess.Run(arguments).Fails(2);
+
+    [Theory]
+    [InlineData("cuda:7")]
+    [InlineData("opencl:99")]
+    public void AnAbsentDeviceIsNamed(string device) => CliProcess.Run("demo", "--device", device).Fails(1, device);
+
+    [Fact]
+    public void KernelsWritesOneFileAKernel()
+    {
+        using var folder = new TempFolder();
+        var names = CliProcess.Run("kernels", "--arch", "sm_80", "--out", folder["ptx"], "--json", "-").Json().AsArray();
+        Assert.NotEmpty(names);
+        Assert.Contains(".target sm_80", File.ReadAllText(Path.Combine(folder["ptx"], "GpuDevice.FillKernel.ptx")));
+    }
 
     [Fact]
     public void AnUnknownModelNamesTheNearest() =>
@@ -77,7 +96,8 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     {
         var facts = CliProcess.Run("env", "--json", "-").Json().AsObject();
         Assert.Contains("avx2", facts.Select(f => f.Key));
-        Assert.Contains("cuda driver", facts.Select(f => f.Key));
+        foreach (string key in (string[])["cuda driver", "cuda devices", "opencl devices", "--device auto"])
+            Assert.Contains(key, facts.Select(f => f.Key));
     }
 
     [Fact]

@@ -80,7 +80,7 @@ public sealed class DetectorTests : IDisposable
     [Fact]
     public void WrongUseIsNamed()
     {
-        Assert.Contains("expects auto or cpu but is tpu", Assert.Throws<ArgumentException>(() => Detector.Load(weights, "tpu")).Message);
+        Assert.Contains("expects auto, cpu, cuda:N, opencl:N or ilgpu-cpu but is tpu", Assert.Throws<ArgumentException>(() => Detector.Load(weights, "tpu")).Message);
         Assert.Throws<ArgumentOutOfRangeException>(() => Detector.Load(weights, threads: -1));
         var detector = Detector.Load(weights, threads: 1);
         Assert.Throws<ArgumentOutOfRangeException>(() => detector.Detect(Picture(1, 8, 8), confidence: float.NaN));

@@ -1,0 +1,41 @@
+using System.Globalization;
+
+namespace CudaKernels.Kernels.Devices;
+
+/// <summary>
+/// The name of a device as users write it: auto, cpu, cuda:N, opencl:N, ilgpu-cpu. A kind alone means its first device. "auto" is cuda:0 if it opens,
+/// else cpu.
+/// </summary>
+internal readonly record struct DeviceName(string Kind, int Index)
+{
+    /// <summary>What a message says it expects.</summary>
+    public const string Expected = "auto, cpu, cuda:N, opencl:N or ilgpu-cpu";
+
+    private const string Auto = "auto", Cpu = "cpu", Cuda = "cuda", OpenCl = "opencl", IlgpuCpu = "ilgpu-cpu";
+
+    /// <summary>Whether the text is a device's name; the device may be absent.</summary>
+    public static bool TryParse(string text, out DeviceName name)
+    {
+        string[] parts = text.Split(':');
+        name = new(parts[0], 0);
+        if (parts.Length == 1)
+            return parts[0] is Auto or Cpu or Cuda or OpenCl or IlgpuCpu;
+        if (parts.Length > 2 || parts[0] is not (Cuda or OpenCl) || !int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out int index))
+            return false;
+        name = new(parts[0], index);
+        return true;
+    }
+
+    /// <param name="threads">Of the processor's team; 0 means all cores.</param>
+    /// <exception cref="KernelException">No such device on this machine; says what was found or which library is missing.</exception>
+    public Device Open(int threads)
+    {
+        if (Kind == Cpu)
+            return new CpuDevice(threads);
+        if (Kind != Auto)
+            return GpuDevice.Open(ToString());
+        return (Device?)GpuDevice.TryOpen($"{Cuda}:0", out _) ?? new CpuDevice(threads);
+    }
+
+    public override string ToString() => Kind is Cuda or OpenCl ? $"{Kind}:{Index}" : Kind;
+}
