@@ -39,13 +39,16 @@ internal static class BenchCommand
             """) { cases, only, seconds, json, threads };
         command.SetAction(parsed =>
         {
-            using var device = new CpuDevice(parsed.GetValue(threads));
+            using var device = new CpuDevice(SharedOptions.CheckThreads(parsed.GetValue(threads)));
             using var lines = LineWriter(parsed.GetValue(json));
             var report = new Report(parsed.GetValue(json));
             bool failed = false;
-            foreach (var work in BenchCase.ReadFile(parsed.GetRequiredValue(cases)))
-                if (work.Name.Contains(parsed.GetValue(only) ?? "", StringComparison.Ordinal))
-                    failed |= !Time(work, device, parsed.GetValue(seconds), report, lines);
+            string file = parsed.GetRequiredValue(cases), part = parsed.GetValue(only) ?? "";
+            var chosen = BenchCase.ReadFile(file).Where(c => c.Name.Contains(part, StringComparison.Ordinal)).ToArray();
+            if (chosen.Length == 0)
+                throw new DataException($"{file}: has no case whose name contains \"{part}\"");
+            foreach (var work in chosen)
+                failed |= !Time(work, device, parsed.GetValue(seconds), report, lines);
             return failed ? CommandLine.Failed : CommandLine.Done;
         });
         return command;
@@ -76,7 +79,7 @@ internal static class BenchCommand
                 report.Line($"{work.Name,-34} skipped: no operation {work.Operation}");
             }
         }
-        catch (Exception e) when (e is DataException or Kernels.KernelException)
+        catch (Exception e) when (e is DataException or Kernels.KernelException or ArgumentException or OverflowException or OutOfMemoryException)
         {
             good = false;
             row["error"] = e.Message;

@@ -52,7 +52,7 @@ internal static class DataCommand
         command.SetAction(parsed =>
         {
             var report = new Report(parsed.GetValue(json));
-            int workers = parsed.GetValue(threads) is > 0 and var n ? n : Environment.ProcessorCount;
+            int workers = SharedOptions.CheckThreads(parsed.GetValue(threads)) is > 0 and var n ? n : Environment.ProcessorCount;
             var check = DatasetCheck.Run(parsed.GetRequiredValue(data), workers);
             foreach (var problem in check.Problems)
                 report.Line($"{(problem.Fatal ? "error" : "note "),-6} {problem}");

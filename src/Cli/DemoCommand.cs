@@ -62,7 +62,7 @@ internal static class DemoCommand
     {
         using var detector = Detector.Load(run.Best, device, threads);
         var validation = DatasetSource.Open(data, "val");
-        Directory.CreateDirectory(run.File("pictures"));
+        OutputFolder.Make(run.File("pictures"));
         for (int i = 0; i < Math.Min(Pictures, validation.Count); i++)
         {
             string path = validation.Read(i).ImagePath;

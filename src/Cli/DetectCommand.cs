@@ -31,9 +31,10 @@ internal static class DetectCommand
                 throw new UsageException($"--conf expects a number from 0 to 1 but is {parsed.GetValue(confidence)}");
             var report = new Report(parsed.GetValue(json));
             var files = Expand(parsed.GetRequiredValue(pictures));
+            var copies = parsed.GetValue(output) is { } folder ? CopyNames(folder, files) : [];
             using var detector = Detector.Load(parsed.GetRequiredValue(weights), SharedOptions.CheckDevice(parsed.GetValue(device)!).ToString(), SharedOptions.CheckThreads(parsed.GetValue(threads)));
-            if (parsed.GetValue(output) is { } folder)
-                Directory.CreateDirectory(folder);
+            if (parsed.GetValue(output) is { } made)
+                OutputFolder.Make(made);
             var results = new JsonArray();
             int failures = 0;
             foreach (var (file, index) in files.Select((f, i) => (f, i)))
@@ -43,16 +44,15 @@ internal static class DetectCommand
                     var image = ImageFile.Load(file);
                     var found = detector.Detect(image, (float)parsed.GetValue(confidence));
                     report.Line($"{file}: {Summary(found)}");
-                    if (parsed.GetValue(output) is { } target)
-                        ImageFile.SavePng(AnnotatedPicture.Draw(image, [.. found.Select(d => new PictureBox(d.Box, d.Class, d.Label, d.Score))]),
-                            Path.Combine(target, $"{Path.GetFileNameWithoutExtension(file)}.png"));
+                    if (copies.Count > 0)
+                        ImageFile.SavePng(AnnotatedPicture.Draw(image, [.. found.Select(d => new PictureBox(d.Box, d.Class, d.Label, d.Score))]), copies[index]);
                     foreach (var d in found)
                         results.Add(Result(d, file, index + 1));
                 }
                 catch (DataException e)
                 {
                     failures++;
-                    Console.Error.WriteLine($"cudakernels: {e.Message}");
+                    CommandLine.Say(e.Message, CommandLine.Failed);
                 }
             }
             report.Json(results.ToJsonString(new JsonSerializerOptions { WriteIndented = parsed.GetValue(json) != "-" }));
@@ -77,20 +77,50 @@ internal static class DetectCommand
     private static string Summary(IReadOnlyList<Detection.Detection> found) => found.Count == 0 ? "nothing found"
         : string.Join(", ", found.GroupBy(d => d.Label).OrderByDescending(g => g.Count()).Select(g => $"{g.Count()} {g.Key}"));
 
+    /// <summary>One annotated copy for each picture: NAME.png, or NAME-2.png and so on where two pictures share a name.</summary>
+    private static List<string> CopyNames(string folder, IReadOnlyList<string> files)
+    {
+        string home = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        if (files.FirstOrDefault(f => Path.GetDirectoryName(Path.GetFullPath(f)) == home) is { } picture)
+            throw new UsageException($"--out {folder} is where the picture {picture} lies; choose another folder, so that no picture is overwritten");
+        var taken = new HashSet<string>();
+        var names = new List<string>();
+        foreach (string file in files)
+        {
+            string stem = Path.Combine(folder, Path.GetFileNameWithoutExtension(file)), path = stem + ".png";
+            for (int n = 2; !taken.Add(path); n++)
+                path = $"{stem}-{n}.png";
+            names.Add(path);
+        }
+        return names;
+    }
+
     private static IReadOnlyList<string> Expand(IEnumerable<string> names)
     {
         var files = new List<string>();
         foreach (string name in names)
         {
+            int before = files.Count;
             if (Directory.Exists(name))
                 files.AddRange(Directory.EnumerateFiles(name).Where(IsPicture).Order(StringComparer.Ordinal));
-            else if (name.AsSpan().ContainsAny('*', '?') && Path.GetDirectoryName(name) is { } folder)
-                files.AddRange(Directory.Exists(folder.Length == 0 ? "." : folder)
-                    ? Directory.EnumerateFiles(folder.Length == 0 ? "." : folder, Path.GetFileName(name)).Order(StringComparer.Ordinal) : []);
+            else if (!File.Exists(name) && IsPattern(name))
+                files.AddRange(Matches(name, Directory.EnumerateFiles));
             else
                 files.Add(name);
+            if (files.Count == before)
+                throw new DataException($"{name}: no pictures there");
         }
-        return files.Count > 0 ? files : throw new DataException($"{string.Join(" ", names)}: no pictures there");
+        return files;
+    }
+
+    private static bool IsPattern(string name) => name.AsSpan().ContainsAny('*', '?');
+
+    /// <summary>What fits a pattern, whose folders may be patterns too, in ordinal order.</summary>
+    private static IEnumerable<string> Matches(string pattern, Func<string, string, IEnumerable<string>> list)
+    {
+        string parent = Path.GetDirectoryName(pattern) is { Length: > 0 } some ? some : ".";
+        return (IsPattern(parent) ? Matches(parent, Directory.EnumerateDirectories) : [parent])
+            .Where(Directory.Exists).SelectMany(folder => list(folder, Path.GetFileName(pattern)).Order(StringComparer.Ordinal));
     }
 
     private static bool IsPicture(string path) => Extensions.Contains(Path.GetExtension(path).ToLowerInvariant());

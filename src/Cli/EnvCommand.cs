@@ -73,7 +73,7 @@ internal static class EnvCommand
         }
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
-            return $"not used: {e.Message.Split('\n')[0].Trim()}";
+            return $"not used: {e.Message.Split(". ")[0]}";
         }
     }
 }

@@ -8,6 +8,8 @@ namespace CudaKernels.Cli;
 /// <summary>Lists the models, or shows one: parameters, cost and the shape of every stage.</summary>
 internal static class ModelsCommand
 {
+    private const int MostClasses = 100_000;
+
     private static readonly JsonSerializerOptions Format = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static Command Create()
@@ -25,8 +27,8 @@ internal static class ModelsCommand
         command.SetAction(parsed =>
         {
             var report = new Report(parsed.GetValue(json));
-            if (parsed.GetValue(classes) < 1)
-                throw new UsageException($"--classes expects at least 1 but is {parsed.GetValue(classes)}");
+            if (parsed.GetValue(classes) is < 1 or > MostClasses)
+                throw new UsageException($"--classes expects 1 to {MostClasses} but is {parsed.GetValue(classes)}");
             var wanted = parsed.GetValue(name) is { } one ? [one] : ModelCatalog.Names;
             var found = wanted.Select(n => ModelSummary.Of(n, parsed.GetValue(classes), parsed.GetValue(size))).ToArray();
             report.Table(["model", "parameters", "GMAC"],

@@ -13,7 +13,8 @@ internal sealed class Report(string? json)
 
     public IAnsiConsole Console { get; } = Open(json == "-" ? System.Console.Error : System.Console.Out);
 
-    public void Line(string text) => Console.WriteLine(text);
+    /// <summary>One line however long: only a terminal breaks it.</summary>
+    public void Line(string text) => Console.Profile.Out.Writer.WriteLine(text);
 
     /// <summary>Writes the JSON text where <c>--json</c> says; without the option nothing happens.</summary>
     public void Json(string text)

@@ -6,6 +6,8 @@ namespace CudaKernels.Cli;
 /// <summary>Options that several verbs share, each with one meaning.</summary>
 internal static class SharedOptions
 {
+    private const int MostThreads = 1024;
+
     public static Option<int> Threads() => new("--threads")
     {
         Description = "Threads that compute; 0 means all cores. Results do not depend on it.",
@@ -30,6 +32,6 @@ internal static class SharedOptions
     public static DeviceName CheckDevice(string name) => DeviceName.TryParse(name, out var device) ? device
         : throw new UsageException($"--device expects {DeviceName.Expected} but is {name}");
 
-    public static int CheckThreads(int threads) => threads >= 0 ? threads
-        : throw new UsageException($"--threads expects 0 or more but is {threads}");
+    public static int CheckThreads(int threads) => threads is >= 0 and <= MostThreads ? threads
+        : throw new UsageException($"--threads expects 0 to {MostThreads} but is {threads}");
 }

@@ -34,6 +34,9 @@ internal static class TrainCommand
             """) { settings, data, model, size, epochs, batch, recipe, workers, seed, device, threads, output, resume, file, profile };
         command.SetAction(parsed =>
         {
+            string[] arguments = parsed.GetValue(settings) ?? [];
+            if (arguments.FirstOrDefault(a => a.StartsWith('-')) is { } stranger)
+                throw new UsageException($"{stranger} is no option of train; did you mean {Nearest.To(stranger, parsed.CommandResult.Command.Options.Select(o => o.Name))}? See cudakernels train --help");
             List<Setting> all = [];
             if (parsed.GetValue(file) is { } path)
                 all.AddRange(ConfigKeys.ReadFile(path));
@@ -45,7 +48,7 @@ internal static class TrainCommand
             Flag("recipe", parsed.GetValue(recipe));
             Flag("workers", parsed.GetValue(workers));
             Flag("seed", parsed.GetValue(seed));
-            all.AddRange((parsed.GetValue(settings) ?? []).Select(ConfigKeys.Parse));
+            all.AddRange(arguments.Select(ConfigKeys.Parse));
 
             using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             using var progress = new TrainProgress(new Report(null).Console);

@@ -20,21 +20,24 @@ internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDis
     public void Note(string sentence)
     {
         line.Clear();
-        console.WriteLine(sentence);
+        console.Profile.Out.Writer.WriteLine(sentence);
     }
 
     public void Stepped(StepReport report)
     {
         pace = pace == 0 ? report.ImagesPerSecond : 0.95 * pace + 0.05 * report.ImagesPerSecond;
         var remaining = TimeSpan.FromSeconds(report.Remaining.TotalSeconds * report.ImagesPerSecond / pace);
-        string text = string.Create(CultureInfo.InvariantCulture,
-            $"epoch {report.Epoch + 1}  step {report.Step}/{report.TotalSteps}  loss {report.Loss:F3} ({string.Join(", ", report.Losses.Select(l => $"{l.Name} {l.Value.ToString("F3", CultureInfo.InvariantCulture)}"))})  lr {report.Rate:G3}  {pace:F1} images/s  ETA {Span(remaining)}");
-        if (console.Profile.Capabilities.Interactive)
-            line.Write(text);
+        string[] pieces =
+        [
+            $"epoch {report.Epoch + 1}", $"step {report.Step}/{report.TotalSteps}", $"ETA {Span(remaining)}", Number($"{pace:F1} images/s"),
+            Number($"loss {report.Loss:F3}"), .. report.Losses.Select(l => Number($"{l.Name} {l.Value:F3}")), Number($"lr {report.Rate:G3}"),
+        ];
+        if (console.Profile.Capabilities.Interactive && console.Profile.Capabilities.Ansi)
+            line.Write(pieces);
         else if (report.Step == 1 || report.Step == report.TotalSteps || Stopwatch.GetElapsedTime(lastPlain) > PlainInterval)
         {
             lastPlain = Stopwatch.GetTimestamp();
-            console.WriteLine(text);
+            console.Profile.Out.Writer.WriteLine(string.Join("  ", pieces));
         }
     }
 
@@ -45,7 +48,7 @@ internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDis
         line.Clear();
         var result = report.Result;
         console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"epoch {report.Epoch + 1}  AP {result["AP"]:F3}  AP50 {result["AP50"]:F3}  AP75 {result["AP75"]:F3}  ({report.Took.TotalSeconds:F1} s){(report.IsBest ? "  best so far" : "")}"));
+            $"epoch {report.Epoch + 1}  AP {CocoResult.Format(result["AP"])}  AP50 {CocoResult.Format(result["AP50"])}  AP75 {CocoResult.Format(result["AP75"])}  ({report.Took.TotalSeconds:F1} s){(report.IsBest ? "  best so far" : "")}"));
         Last = result;
     }
 
@@ -64,6 +67,8 @@ internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDis
     }
 
     public void Dispose() => line.Dispose();
+
+    private static string Number(FormattableString text) => FormattableString.Invariant(text);
 
     private static string Span(TimeSpan span) => span.TotalHours >= 1 ? $"{(int)span.TotalHours}:{span:mm\\:ss}" : $"{span:mm\\:ss}";
 }

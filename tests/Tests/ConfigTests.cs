@@ -47,6 +47,10 @@ public sealed class ConfigTests
     [InlineData("imgsz=100", "imgsz", "multiple of 32")]
     [InlineData("batch=0", "batch", "at least 1")]
     [InlineData("lr=nan", "lr", "NaN")]
+    [InlineData("lr=0,01", "lr", "a number such as 0.01")]
+    [InlineData("seed=-1", "seed", "at least 0")]
+    [InlineData("batch=99999999999", "batch", "up to 2147483647")]
+    [InlineData("workers=100000", "workers", "1 to 1024")]
     [InlineData("optimizer=rmsprop", "optimizer", "sgd or adamw")]
     [InlineData("drops=4,3", "drops", "ascending")]
     [InlineData("recipe=3x", "recipe", "1x, 2x, 10x")]
@@ -56,6 +60,20 @@ public sealed class ConfigTests
         string message = Assert.Throws<DataException>(() => Build(setting)).Message;
         foreach (string text in texts)
             Assert.Contains(text, message);
+    }
+
+    [Theory]
+    [InlineData("drops: &a [*a]", "expects a value or a list")]
+    [InlineData("batch: {a: 1}", "expects a value or a list")]
+    [InlineData("lr: 1\nlr: 2", "Duplicate key")]
+    [InlineData("- batch", "key: value")]
+    public void AConfigurationOfAnotherShapeNamesTheFile(string text, string expected)
+    {
+        using var folder = new TempFolder();
+        string path = folder.Write("config.yaml", text);
+        string message = Assert.Throws<DataException>(() => ConfigKeys.ReadFile(path)).Message;
+        Assert.StartsWith(path, message);
+        Assert.Contains(expected, message);
     }
 
     private static TrainConfig Build(params string[] settings) => ConfigKeys.Build([.. settings.Select(ConfigKeys.Parse)]);

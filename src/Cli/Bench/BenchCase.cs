@@ -7,9 +7,21 @@ namespace CudaKernels.Cli;
 internal sealed record BenchCase(string Name, string Operation, IReadOnlyDictionary<string, double> Sizes)
 {
     /// <summary>The size of that name; a missing one without a default is an error that names the case.</summary>
-    public int this[string key, int? fallback = null] =>
-        Sizes.TryGetValue(key, out double value) ? checked((int)value)
-        : fallback ?? throw new DataException($"case {Name}: {Operation} needs the key {key}");
+    public int this[string key, int? fallback = null]
+    {
+        get
+        {
+            if (fallback is { } given && !Sizes.ContainsKey(key))
+                return given;
+            double value = Number(key);
+            return value == Math.Floor(value) && Math.Abs(value) <= int.MaxValue ? (int)value
+                : throw new DataException(FormattableString.Invariant($"case {Name}: {key} expects a whole number but is {value}"));
+        }
+    }
+
+    /// <summary>As the indexer, for keys that are no whole numbers.</summary>
+    public double Number(string key) => Sizes.TryGetValue(key, out double value) ? value
+        : throw new DataException($"case {Name}: {Operation} needs the key {key}");
 
     /// <summary>Reads <c>{"cases": [{"case": NAME, "op": OPERATION, sizes...}, ...]}</c>.</summary>
     public static IReadOnlyList<BenchCase> ReadFile(string path)
@@ -23,7 +35,7 @@ internal sealed record BenchCase(string Name, string Operation, IReadOnlyDiction
         {
             throw new DataException($"{path}: cannot be read ({e.Message})");
         }
-        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException)
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or ArgumentException)
         {
             throw new DataException($"{path}: expects {{\"cases\": [{{\"case\": name, \"op\": operation, sizes...}}]}} ({e.Message})");
         }

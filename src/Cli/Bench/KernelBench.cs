@@ -52,7 +52,7 @@ internal static class KernelBench
     public static Action MaxPool(BenchCase c, BenchTensors t)
     {
         var x = t.Normal(c["n"], c["h"], c["w"], c["cin"]);
-        var window = Window.Square(c["kernel"], c["stride"], c["padding"]);
+        var window = Square(c, c["stride"], c["padding"]);
         int[] shape = [c["n"], window.OutHeight(c["h"]), window.OutWidth(c["w"]), c["cin"]];
         TensorView y = t.Empty(shape), index = t.Indices(shape), gradY = t.Normal(shape), gradX = t.Empty(x.Shape.ToArray());
         return () =>
@@ -102,7 +102,7 @@ internal static class KernelBench
             return random.Draw % 4 < 2 ? start : start + 10 + (float)random.Uniform() * 90;
         });
         TensorView scores = t.Uniform(count), keep = t.Indices(count), kept = t.Indices(1);
-        float threshold = (float)c.Sizes["iou"];
+        float threshold = (float)c.Number("iou");
         return () => t.Device.Run(new Nms(boxes, scores, keep, kept, threshold));
     }
 
@@ -142,9 +142,16 @@ internal static class KernelBench
         };
     }
 
+    private static Window Square(BenchCase c, int stride, int padding)
+    {
+        var window = Window.Square(c["kernel"], stride, padding);
+        window.Validate(c.Name);
+        return window;
+    }
+
     private static (TensorView X, TensorView Weight, TensorView Y, Window Window) Convolution(BenchCase c, BenchTensors t)
     {
-        var window = Window.Square(c["kernel"], c["stride", 1], c["padding", 0]);
+        var window = Square(c, c["stride", 1], c["padding", 0]);
         return (t.Normal(c["n"], c["h"], c["w"], c["cin"]), t.Normal(c["cout"], c["kernel"], c["kernel"], c["cin"]),
             t.Normal(c["n"], window.OutHeight(c["h"]), window.OutWidth(c["w"]), c["cout"]), window);
     }

@@ -70,7 +70,7 @@ internal sealed class DatasetCheck
     {
         var messages = new string?[dataset.Count];
         var done = 0;
-        Parallel.For(0, dataset.Count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(threads, 1) }, i =>
+        ParallelWork.For(dataset.Count, threads, i =>
         {
             var sample = dataset.Read(i);
             try

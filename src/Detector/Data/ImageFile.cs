@@ -99,13 +99,17 @@ internal static class ImageFile
         using var picture = SKImage.FromPixelCopy(info, rgbx, info.RowBytes);
         using var encoded = picture.Encode(format, quality)
             ?? throw new DataException($"{path}: a picture of {image.Width}x{image.Height} cannot be encoded as {format}");
+        bool created = false;
         try
         {
             using var file = File.Create(path);
+            created = true;
             encoded.SaveTo(file);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
+            if (created)
+                File.Delete(path); // a cut picture is worse than none
             throw new DataException($"{path}: cannot write the picture: {error.Message}", error);
         }
     }

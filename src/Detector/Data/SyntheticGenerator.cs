@@ -62,7 +62,7 @@ internal static class SyntheticGenerator
         var imageFolder = Directory.CreateDirectory(Path.Combine(folder, "images", split)).FullName;
         Directory.CreateDirectory(Path.Combine(folder, "annotations"));
         var objects = new IReadOnlyList<SyntheticObject>[count];
-        Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(threads, 1) }, i =>
+        ParallelWork.For(count, threads, i =>
         {
             var picture = new SyntheticPicture(size, seed, (ulong)(first + i));
             ImageFile.SaveJpeg(picture.Image, Path.Combine(imageFolder, FileName(i)), JpegQuality);

@@ -64,7 +64,7 @@ internal sealed class VocDataset : IDataset
         var lines = TextFile.ReadLines(splitPath);
         for (var i = 0; i < lines.Length; i++)
         {
-            if (lines[i].Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries) is not [var id, ..]) continue;
+            if (PictureId(lines[i].Trim(), pictures) is not { Length: > 0 } id) continue;
             var place = $"line {i + 1}";
             var annotationPath = Path.Combine(folder, "Annotations", id + ".xml");
             if (!seen.Add(id)) log.Fatal(splitPath, place, $"duplicate picture id {id}");
@@ -78,6 +78,13 @@ internal sealed class VocDataset : IDataset
 
         if (samples.Count == 0) throw new DataException($"{splitPath}: the data set is empty, expected at least one picture id");
         return new VocDataset($"{folder} ({split})", classes, [.. samples]);
+    }
+
+    /// A list of one class has -1, 0 or 1 behind every name; names themselves may hold spaces.
+    private static string PictureId(string line, Dictionary<string, string> pictures)
+    {
+        var space = line.LastIndexOfAny([' ', '\t']);
+        return space >= 0 && !pictures.ContainsKey(line) && line[(space + 1)..] is "-1" or "0" or "1" ? line[..space].TrimEnd() : line;
     }
 
     private static string SplitPath(string folder, string split) => Path.Combine(folder, "ImageSets", "Main", split + ".txt");

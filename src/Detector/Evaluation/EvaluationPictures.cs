@@ -6,7 +6,7 @@ internal static class EvaluationPictures
     /// <summary>Writes precision_recall.png, confusion.png and their .json into a folder, which is made if it is missing.</summary>
     public static void Write(string folder, CocoGroundTruth truth, IReadOnlyList<CocoDetection> detections, CocoResult result)
     {
-        Directory.CreateDirectory(folder);
+        OutputFolder.Make(folder);
         var curves = PrecisionRecall.Of(result);
         var confusion = ConfusionMatrix.Compute(truth, detections);
         ImageFile.SavePng(PrecisionRecallPicture.Draw(curves), Path.Combine(folder, "precision_recall.png"));

@@ -74,8 +74,7 @@ internal static class Evaluator
         return Task.Run(() =>
         {
             var pictures = new ImageBuffer[count];
-            Parallel.For(0, count, new ParallelOptions { MaxDegreeOfParallelism = Math.Max(1, workers) },
-                i => pictures[i] = dataset.Read(first + i).LoadPicture());
+            ParallelWork.For(count, workers, i => pictures[i] = dataset.Read(first + i).LoadPicture());
             return pictures;
         });
     }

@@ -93,13 +93,16 @@ internal static class ConfigKeys
             ? Enum.Parse(type, value, ignoreCase: true) : throw new FormatException()
         : type == typeof(int[]) ? value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
             .Select(v => int.Parse(v, CultureInfo.InvariantCulture)).ToArray()
+        : type == typeof(float) ? float.Parse(value, NumberStyles.Float, CultureInfo.InvariantCulture) // no group separators: 0,01 is not 1
         : System.Convert.ChangeType(value, type, CultureInfo.InvariantCulture);
 
     private static string Expectation(Type type) =>
         type.IsEnum ? string.Join(" or ", Enum.GetNames(type).Select(n => n.ToLowerInvariant()))
         : type == typeof(int[]) ? "whole numbers separated by commas"
-        : type == typeof(float) ? "a number"
-        : "a whole number";
+        : type == typeof(float) ? "a number such as 0.01"
+        : type == typeof(ulong) ? "a whole number of at least 0"
+        : type == typeof(string) ? "a text"
+        : $"a whole number up to {(type == typeof(int) ? int.MaxValue : long.MaxValue)}";
 
     private static string Format(object? value) => value switch
     {
@@ -116,7 +119,7 @@ internal static class ConfigKeys
     private static string Text(string path, YamlNode node) => node switch
     {
         YamlScalarNode scalar => scalar.Value ?? "",
-        YamlSequenceNode list => string.Join(",", list.Children.Select(c => Text(path, c))),
+        YamlSequenceNode list when list.Children.All(c => c is YamlScalarNode) => string.Join(",", list.Children.Select(c => Text(path, c))),
         _ => throw new DataException($"{path}:{node.Start.Line}: expects a value or a list"),
     };
 

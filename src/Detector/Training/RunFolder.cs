@@ -29,21 +29,28 @@ internal sealed class RunFolder
 
     public string File(string name) => System.IO.Path.Combine(Path, name);
 
-    /// <summary>A place for a new run; refuses one that already holds a run, so nothing is overwritten. Nothing is written yet.</summary>
-    public static RunFolder New(string path)
+    /// <summary>
+    /// A place for a new run; refuses one that already holds a run, so nothing is overwritten, and the data set's own folder, which is
+    /// never written to. Nothing is written yet.
+    /// </summary>
+    public static RunFolder New(string path, string data)
     {
         var run = new RunFolder(path);
         if (System.IO.File.Exists(run.Last) || System.IO.File.Exists(run.Config))
             throw new DataException($"{path}: holds a run already; resume it or choose another folder");
+        bool isFolder = Directory.Exists(data);
+        string home = Full(isFolder ? data : System.IO.Path.GetDirectoryName(Full(data))!);
+        if (Full(path) == home || (isFolder && Full(path).StartsWith(home + System.IO.Path.DirectorySeparatorChar, StringComparison.Ordinal)))
+            throw new DataException($"{path}: belongs to the data set {data}, which is never written to; choose another folder for the run");
         return run;
     }
 
     /// <summary>Makes the folder, an empty log and the configuration file.</summary>
     public void Create(string config)
     {
+        OutputFolder.Make(Path);
         try
         {
-            Directory.CreateDirectory(Path);
             System.IO.File.WriteAllText(Log, "");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -70,30 +77,35 @@ internal sealed class RunFolder
     public void WriteMetrics(JsonObject metrics) =>
         AtomicFile.WriteText(Metrics, metrics.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n");
 
-    /// <summary>Lines of the log up to a step, oldest first; a cut last line is left out.</summary>
+    /// <summary>Lines of the log up to a step, oldest first; what a crash cut or damaged is left out.</summary>
     public IReadOnlyList<JsonObject> ReadLog(long lastStep = long.MaxValue)
     {
         var lines = new List<JsonObject>();
         if (!System.IO.File.Exists(Log))
             return lines;
         foreach (string text in System.IO.File.ReadLines(Log))
-        {
-            JsonObject? line;
-            try
-            {
-                line = JsonNode.Parse(text) as JsonObject;
-            }
-            catch (JsonException)
-            {
-                break;
-            }
-            if (line?["step"] is { } step && step.GetValue<long>() <= lastStep)
+            if (Line(text) is { } line && line["step"]!.GetValue<long>() <= lastStep)
                 lines.Add(line);
-        }
         return lines;
     }
 
-    /// <summary>Drops what was logged after the checkpoint that training goes on from.</summary>
-    public void TruncateLog(long lastStep) =>
-        AtomicFile.WriteText(Log, string.Concat(ReadLog(lastStep).Select(l => l.ToJsonString() + "\n")));
+    private static string Full(string path) => System.IO.Path.TrimEndingDirectorySeparator(System.IO.Path.GetFullPath(path));
+
+    private static JsonObject? Line(string text)
+    {
+        try
+        {
+            return JsonNode.Parse(text) is JsonObject line && line["step"] is JsonValue step && step.TryGetValue(out long _)
+                && line["type"] is JsonValue type && type.TryGetValue(out string? _) ? line : null;
+        }
+        catch (Exception e) when (e is JsonException or ArgumentException)
+        {
+            return null; // no JSON, or a key twice
+        }
+    }
+
+    /// <summary>Drops what was logged after the checkpoint that training goes on from, and an evaluation that did not come to its end.</summary>
+    public void TruncateLog(long lastStep, long lastEvaluation) =>
+        AtomicFile.WriteText(Log, string.Concat(ReadLog(lastStep)
+            .Where(l => (string?)l["type"] != "evaluation" || l["step"]!.GetValue<long>() <= lastEvaluation).Select(l => l.ToJsonString() + "\n")));
 }

@@ -102,10 +102,10 @@ internal sealed record TrainConfig
         Require(WeightDecay >= 0 && float.IsFinite(WeightDecay), "weight_decay", "at least 0", WeightDecay);
         Require(WarmupSteps >= 0, "warmup_steps", "at least 0", WarmupSteps);
         Require(WarmupRatio is > 0 and <= 1, "warmup_ratio", "in (0, 1]", WarmupRatio);
-        Require(ClipNorm >= 0, "clip_norm", "at least 0", ClipNorm);
+        Require(ClipNorm >= 0 && float.IsFinite(ClipNorm), "clip_norm", "at least 0", ClipNorm);
         Require(Ema is >= 0 and < 1, "ema", "in [0, 1)", Ema);
         Require(Alpha is > 0 and <= 1, "alpha", "in (0, 1]", Alpha);
-        Require(Workers >= 1, "workers", "at least 1", Workers);
+        Require(Workers is >= 1 and <= 1024, "workers", "1 to 1024", Workers);
         Require(EvalInterval >= 1, "eval_interval", "at least 1", EvalInterval);
         Require(MaxSteps >= 0, "max_steps", "at least 0", MaxSteps);
         Require(Drops.All(d => d > 0) && Drops.SequenceEqual(Drops.Order()), "drops", "ascending epochs", string.Join(", ", Drops));

@@ -36,15 +36,24 @@ internal sealed class Trainer : IDisposable
     private readonly TrainState state;
     private readonly RunCurves curves;
     private int anomaliesInARow;
+    private long savedStep;
 
     /// <summary>A new run in a folder that holds none.</summary>
     public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer)
     {
         var (training, validation) = OpenData(config);
         // Written last: a setting that does not fit the data must not leave half a run behind.
-        var trainer = new Trainer(config, RunFolder.New(path), device, observer, training, validation);
-        trainer.folder.Create(ConfigKeys.ToYaml(config));
-        return trainer;
+        var trainer = new Trainer(config, RunFolder.New(path, config.Data), device, observer, training, validation);
+        try
+        {
+            trainer.folder.Create(Effective(config));
+            return trainer;
+        }
+        catch
+        {
+            trainer.Dispose();
+            throw;
+        }
     }
 
     /// <summary>Goes on with a run from its last checkpoint; <paramref name="changes"/> override its configuration.</summary>
@@ -55,11 +64,12 @@ internal sealed class Trainer : IDisposable
         var (training, validation) = OpenData(config);
         var trainer = new Trainer(config, folder, device, observer, training, validation);
         trainer.Restore();
-        folder.TruncateLog(trainer.state.Step);
+        folder.TruncateLog(trainer.state.Step, trainer.state.EvaluatedStep);
         trainer.curves.Reload();
         observer.Note($"resumed {path} at step {trainer.state.Step} of {trainer.TotalSteps}"
-            + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : ""));
-        AtomicFile.WriteText(folder.Config, ConfigKeys.ToYaml(config));
+            + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
+            + (trainer.state.Step >= trainer.TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
+        AtomicFile.WriteText(folder.Config, Effective(config));
         return trainer;
     }
 
@@ -109,7 +119,22 @@ internal sealed class Trainer : IDisposable
 
     /// <summary>Trains to the end of the schedule or until asked to stop.</summary>
     /// <exception cref="TrainingException">The run diverged; the last checkpoint is whole.</exception>
+    /// <exception cref="DataException">A picture or the run folder failed; what was learnt until then is saved, if the disk allows.</exception>
     public TrainOutcome Run(CancellationToken stop)
+    {
+        try
+        {
+            return RunEpochs(stop);
+        }
+        catch (Exception e) when (e is DataException or IOException or UnauthorizedAccessException && state.Step > savedStep)
+        {
+            Save();
+            observer.Note($"saved at step {state.Step}; once the fault is mended go on with --resume {folder.Path}");
+            throw;
+        }
+    }
+
+    private TrainOutcome RunEpochs(CancellationToken stop)
     {
         bool complete = true;
         if (EvaluationIsDue) // the run was stopped before it; made up for, so that the run ends like one that was not
@@ -146,6 +171,9 @@ internal sealed class Trainer : IDisposable
         optimizer.Dispose();
         parameters.Dispose();
     }
+
+    /// <summary>The configuration as YAML, with the full path of the data: a run is resumed from any working folder.</summary>
+    private static string Effective(TrainConfig config) => ConfigKeys.ToYaml(config with { Data = Path.GetFullPath(config.Data) });
 
     private static (IDataset Training, IDataset Validation) OpenData(TrainConfig config)
     {
@@ -270,29 +298,33 @@ internal sealed class Trainer : IDisposable
             if (stop.IsCancellationRequested)
                 return;
             var result = CocoMetric.Evaluate(found.Truth, found.Detections);
-            bool best = result["AP"] > state.BestAp;
+            bool best = result["AP"] > state.BestAp || state.BestAp < 0; // where nothing can be measured the newest is the best
             if (best)
             {
                 state.BestAp = result["AP"];
                 ModelFile.Save(folder.Best, model.Info, parameters, config.Imgsz);
             }
-            state.EvaluatedStep = state.Step;
             curves.Evaluation(epoch, state.Step, result);
             if (state.Step >= TotalSteps)
                 EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
+            state.EvaluatedStep = state.Step;
             observer.Evaluated(new EvaluationReport(epoch, state.Step, result, best, Stopwatch.GetElapsedTime(start)));
             done = true;
         });
         return done;
     }
 
-    private void Save() =>
+    private void Save()
+    {
         state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata()));
+        savedStep = state.Step;
+    }
 
     private void Restore()
     {
         var file = SafeTensorsFile.Read(folder.Last);
         new ModelFile(folder.Last, file).RequireSame(model.Info);
         state.Restore(folder.Last, file);
+        savedStep = state.Step;
     }
 }

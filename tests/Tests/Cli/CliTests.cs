@@ -39,6 +39,11 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("kernels", "--out", "a", "--arch", "sm_20")]
     [InlineData("kernels", "--out", "a", "--ptxas", "no/such/file")]
     [InlineData("demo", "--threads", "-1")]
+    [InlineData("bench", "--cases", "a.json", "--threads", "100000")]
+    [InlineData("models", "--json", "")]
+    [InlineData("models", "--classes", "2000000000")]
+    [InlineData("train", "--nosuch")]
+    [InlineData("train", "--seed", "-1")]
     public void WrongUseEndsWithTwo(params string[] arguments) => CliProcess.Run(arguments).Fails(2);
 
     [Theory]
@@ -54,6 +59,9 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
         Assert.NotEmpty(names);
         Assert.Contains(".target sm_80", File.ReadAllText(Path.Combine(folder["ptx"], "GpuDevice.FillKernel.ptx")));
     }
+
+    [Fact]
+    public void AnUnknownVerbNamesTheNearest() => CliProcess.Run("data", "chek").Fails(2, "chek", "check", "data --help");
 
     [Fact]
     public void AnUnknownModelNamesTheNearest() =>
@@ -166,15 +174,20 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
             {"cases": [{"case": "good", "op": "conv2d_forward", "n": 1, "cin": 4, "h": 8, "w": 8, "cout": 8, "kernel": 3, "stride": 1, "padding": 1},
                        {"case": "strange", "op": "no_such_operation", "n": 1},
                        {"case": "short", "op": "conv2d_forward", "n": 1},
+                       {"case": "no stride", "op": "max_pool_train", "n": 1, "cin": 4, "h": 8, "w": 8, "kernel": 2, "stride": 0, "padding": 0},
+                       {"case": "fraction", "op": "sgd_momentum_step", "parameters": 1.5},
                        {"case": "last", "op": "sgd_momentum_step", "parameters": 1000}]}
             """);
         var bench = CliProcess.Run("bench", "--cases", cases, "--seconds", "0.05", "--json", "-");
         Assert.Equal(1, bench.ExitCode);
         var lines = bench.Output.Trim().Split('\n').Select(l => JsonNode.Parse(l)!).ToArray();
-        Assert.Equal(["good", "strange", "short", "last"], lines.Select(l => (string?)l["case"]));
+        Assert.Equal(["good", "strange", "short", "no stride", "fraction", "last"], lines.Select(l => (string?)l["case"]));
         Assert.True((double)lines[0]["ms"]! > 0);
         Assert.True((bool)lines[1]["skipped"]!);
         Assert.Contains("needs the key kernel", (string?)lines[2]["error"]);
-        Assert.True((double)lines[3]["ms"]! > 0);
+        Assert.Contains("stride", (string?)lines[3]["error"]);
+        Assert.Contains("whole number", (string?)lines[4]["error"]);
+        Assert.True((double)lines[5]["ms"]! > 0);
+        CliProcess.Run("bench", "--cases", cases, "--only", "nothing").Fails(1, "nothing");
     }
 }

@@ -21,8 +21,8 @@ public sealed class TinyRun : IDisposable
 
     public string Best => Path.Combine(Run, "best.safetensors");
 
-    public string[] TrainArguments(string output) =>
-        ["train", "--data", Data, "--model", "ttfnet-nano", "--imgsz", "96", "--batch", "4", "--out", output];
+    public string[] TrainArguments(string output, string? data = null) =>
+        ["train", "--data", data ?? Data, "--model", "ttfnet-nano", "--imgsz", "96", "--batch", "4", "--out", output];
 
     public void Dispose() => folder.Dispose();
 
