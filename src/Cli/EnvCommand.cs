@@ -42,7 +42,7 @@ internal static class EnvCommand
         ("avx512", YesNo(Avx512F.IsSupported)),
         ("avx2", YesNo(Avx2.IsSupported)),
         ("fma", YesNo(Fma.IsSupported)),
-        ("--device auto", Automatic()),
+        ("--device auto", "cpu"),
         ("cuda devices", GpuDevice.Describe("cuda")),
         ("opencl devices", GpuDevice.Describe("opencl")),
         ("ilgpu-cpu", GpuDevice.Describe("ilgpu-cpu")),
@@ -53,13 +53,6 @@ internal static class EnvCommand
         ("mpi", Library("libmpi.so.40")),
         ("nccl", Library("libnccl.so.2")),
     ];
-
-    /// <summary>What "auto" takes here and, where that is the processor, why.</summary>
-    private static string Automatic()
-    {
-        using var device = GpuDevice.TryOpen("cuda:0", out string reason);
-        return device is null ? $"cpu, because {reason}" : $"{device.Name} {device.Description}";
-    }
 
     private static string YesNo(bool value) => value ? "yes" : "no";
 

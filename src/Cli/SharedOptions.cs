@@ -17,7 +17,7 @@ internal static class SharedOptions
 
     public static Option<string> Device() => new("--device")
     {
-        Description = "Where to compute: auto (cuda:0 where it works, else cpu), cpu, cuda:N, opencl:N or ilgpu-cpu.",
+        Description = "Where to compute: auto (the processor), cpu, cuda:N, opencl:N or ilgpu-cpu.",
         DefaultValueFactory = _ => "auto",
     };
 

@@ -35,7 +35,7 @@ public sealed class Detector : IDisposable
 
     /// <summary>Loads a file that training has written.</summary>
     /// <param name="path">"best.safetensors" or "last.safetensors" of a run folder.</param>
-    /// <param name="device">"cpu", "cuda:N", "opencl:N" or "ilgpu-cpu"; "auto" is cuda:0 where it works, else cpu.</param>
+    /// <param name="device">"cpu", "cuda:N", "opencl:N" or "ilgpu-cpu"; "auto" is the processor.</param>
     /// <param name="threads">Threads that compute on "cpu"; 0 means all cores. Results do not depend on it.</param>
     /// <exception cref="DataException">The file is missing, damaged, not a model of this library, or holds NaN; the message names what.</exception>
     /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace CudaKernels.Kernels.Devices;
 
 /// <summary>
-/// The name of a device as users write it: auto, cpu, cuda:N, opencl:N, ilgpu-cpu. A kind alone means its first device. "auto" is cuda:0 if it opens,
-/// else cpu.
+/// The name of a device as users write it: auto, cpu, cuda:N, opencl:N, ilgpu-cpu. A kind alone means its first device. "auto" is cpu: no kernel of
+/// the ILGPU path has run on a CUDA device yet, and a default must not be the first to try.
 /// </summary>
 internal readonly record struct DeviceName(string Kind, int Index)
 {
@@ -28,14 +28,7 @@ internal readonly record struct DeviceName(string Kind, int Index)
 
     /// <param name="threads">Of the processor's team; 0 means all cores.</param>
     /// <exception cref="KernelException">No such device on this machine; says what was found or which library is missing.</exception>
-    public Device Open(int threads)
-    {
-        if (Kind == Cpu)
-            return new CpuDevice(threads);
-        if (Kind != Auto)
-            return GpuDevice.Open(ToString());
-        return (Device?)GpuDevice.TryOpen($"{Cuda}:0", out _) ?? new CpuDevice(threads);
-    }
+    public Device Open(int threads) => Kind is Auto or Cpu ? new CpuDevice(threads) : GpuDevice.Open(ToString());
 
     public override string ToString() => Kind is Cuda or OpenCl ? $"{Kind}:{Index}" : Kind;
 }

@@ -45,21 +45,6 @@ internal sealed class GpuDevice : Device
     /// <summary>The device as its driver names it.</summary>
     public string Description => accelerator.Name;
 
-    /// <summary>The device, or null and why not.</summary>
-    public static GpuDevice? TryOpen(string name, out string reason)
-    {
-        try
-        {
-            reason = "";
-            return Open(name);
-        }
-        catch (KernelException e)
-        {
-            reason = e.Message;
-            return null;
-        }
-    }
-
     /// <summary>The devices of a kind as their driver names them, or why there is none.</summary>
     public static string Describe(string kind)
     {

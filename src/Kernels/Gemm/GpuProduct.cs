@@ -1,5 +1,4 @@
 using CudaKernels.Kernels.Devices;
-using CudaKernels.Kernels.Simd;
 using ILGPU;
 
 namespace CudaKernels.Kernels;

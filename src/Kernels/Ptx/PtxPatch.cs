@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using ILGPU.Backends;
 using ILGPU.Runtime.Cuda;
 
 namespace CudaKernels.Kernels;
