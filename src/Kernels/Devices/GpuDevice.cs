@@ -42,9 +42,6 @@ internal sealed class GpuDevice : Device
     /// <summary>The kernels launched so far.</summary>
     public IReadOnlyCollection<MethodInfo> Kernels => launchers.Keys;
 
-    /// <summary>The device as its driver names it.</summary>
-    public string Description => accelerator.Name;
-
     /// <summary>The devices of a kind as their driver names them, or why there is none.</summary>
     public static string Describe(string kind)
     {
