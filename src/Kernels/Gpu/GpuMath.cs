@@ -64,6 +64,10 @@ internal static class GpuMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Sigmoid(float x) => 1 / (1 + Exp(-x));
 
+    /// <summary>Told by the bits, which no backend and no negation of a comparison can get wrong.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsNaN(float x) => ((int)Interop.FloatAsInt(x) & 0x7fffffff) > 0x7f800000;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static float Power(int n) => Interop.IntAsFloat((uint)((n + 127) << 23));
 }

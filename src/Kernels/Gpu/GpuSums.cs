@@ -34,15 +34,7 @@ internal readonly struct GpuSums(GpuDevice device, long groups, string owner) : 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static double OfGroup(ArrayView<double> shared, double value)
     {
-        int thread = Group.IdxX;
-        shared[thread] = value;
-        Group.Barrier();
-        for (int step = GroupSize / 2; step > 0; step /= 2)
-        {
-            if (thread < step)
-                shared[thread] = shared[thread] + shared[thread + step];
-            Group.Barrier();
-        }
+        GpuReduce.Tree(shared, value, 1);
         return shared[0];
     }
 

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -9,8 +10,10 @@ namespace CudaKernels.Kernels;
 /// concatenation along channels is one such copy per part, its gradient the copies the other way round. One pass, threads over rows.
 /// </summary>
 internal readonly unsafe record struct CopyChannels(
-    TensorView From, TensorView To, int FromChannel, int ToChannel, int Channels, bool Accumulate) : IKernel
+    TensorView From, TensorView To, int FromChannel, int ToChannel, int Channels, bool Accumulate) : IGpuKernel
 {
+    private const int RowsPerThread = 4;
+
     public Cost Cost => new(Accumulate ? Rows * (double)Channels : 0, Rows * (double)Channels * sizeof(float) * (Accumulate ? 3 : 2));
 
     private long Rows => Channels == 0 ? 0 : From.Shape.Rows;
@@ -32,6 +35,29 @@ internal readonly unsafe record struct CopyChannels(
     {
         var rows = new Body(From.F32 + FromChannel, From.Shape.Channels, To.F32 + ToChannel, To.Shape.Channels, Channels, Accumulate);
         device.For(checked((int)Rows), rows, VectorRange.Grain(Channels));
+    }
+
+    public void Run(GpuDevice device)
+    {
+        var grid = new ChannelGrid(Rows, Channels, RowsPerThread);
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
+            device.F32(From), device.F32(To), grid, FromChannel, From.Shape.Channels, ToChannel, To.Shape.Channels, Accumulate ? 1 : 0));
+    }
+
+    internal readonly record struct Arguments(
+        ArrayView<float> From, ArrayView<float> To, ChannelGrid Grid, int FromChannel, int FromStride, int ToChannel, int ToStride, int Accumulate);
+
+    private static void Kernel(Arguments a)
+    {
+        int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step;
+        if (channel >= a.Grid.Channels)
+            return;
+        for (int row = a.Grid.FirstRow; row < end; row += step)
+        {
+            long to = (long)row * a.ToStride + a.ToChannel + channel;
+            float value = a.From[(long)row * a.FromStride + a.FromChannel + channel];
+            a.To[to] = a.Accumulate != 0 ? a.To[to] + value : value;
+        }
     }
 
     private readonly struct Body(float* from, int fromStride, float* to, int toStride, int channels, bool accumulate) : IVectorRange

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -13,8 +14,10 @@ namespace CudaKernels.Kernels;
 internal readonly unsafe record struct BatchNormInputGradient(
     TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView SumGrad,
     TensorView SumGradCentred, long Count, TensorView GradX, TensorView GradResidual, float Epsilon, Activation Activation, bool Training,
-    bool Accumulate, bool AccumulateResidual = false) : IKernel
+    bool Accumulate, bool AccumulateResidual = false) : IGpuKernel
 {
+    private const int RowsPerThread = 16;
+
     public Cost Cost => new(6.0 * X.Length, (Training ? X.Bytes : 0) + GradY.Bytes + (Activation.Kind == ActivationKind.None ? 0 : Y.Bytes)
         + GradX.Bytes * (Accumulate ? 2 : 1) + GradResidual.Bytes * (AccumulateResidual ? 2 : 1));
 
@@ -56,7 +59,7 @@ internal readonly unsafe record struct BatchNormInputGradient(
         for (int c = 0; c < rows.Channels; c++)
         {
             double variance = (double)Variance.F32[c] + Epsilon;
-            parameters.Scale[c] = (float)(Gamma.F32[c] / Math.Sqrt(variance));
+            parameters.Scale[c] = BatchNormApply.OverDeviation(Gamma.F32[c], variance);
             if (!Training)
                 continue;
             parameters.Mean[c] = Mean.F32[c];
@@ -69,6 +72,62 @@ internal readonly unsafe record struct BatchNormInputGradient(
         var body = new Rows(Training ? X.F32 : null, y, GradY.F32, GradX.F32, GradResidual.F32, parameters, rows, Activation.Factor,
             Accumulate, AccumulateResidual);
         device.For(rows.Tasks, body, VectorRange.Grain(rows.Width));
+    }
+
+    public void Run(GpuDevice device)
+    {
+        var grid = new ChannelGrid(GradX.Shape.Rows, GradX.Shape.Channels, RowsPerThread);
+        var y = device.F32(Activation.Kind == ActivationKind.None ? GradY : Y); // any view will do: the factor is 1
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
+            device.F32(X), y, device.F32(GradY), device.F32(Mean), device.F32(Variance), device.F32(Gamma), device.F32(SumGrad), device.F32(SumGradCentred),
+            device.F32(GradX), device.F32(GradResidual), grid, Math.Max(1, Count), Epsilon, Activation.Factor, Training ? 1 : 0, Accumulate ? 1 : 0,
+            GradResidual.IsNone ? 0 : 1, AccumulateResidual ? 1 : 0));
+    }
+
+    internal readonly record struct Arguments(
+        ArrayView<float> X, ArrayView<float> Y, ArrayView<float> GradY, ArrayView<float> Mean, ArrayView<float> Variance, ArrayView<float> Gamma,
+        ArrayView<float> SumGrad, ArrayView<float> SumGradCentred, ArrayView<float> GradX, ArrayView<float> GradResidual, ChannelGrid Grid,
+        double Count, float Epsilon, float Factor, int Training, int Accumulate, int HasResidual, int AccumulateResidual)
+    {
+        public float Before(long at) => Activation.Gradient(Y[at], GradY[at], Factor);
+
+        public float Centred(long at, float mean) => Training != 0 ? X[at] - mean : 0;
+
+        public void Store(long at, float result, float branch)
+        {
+            GradX[at] = Accumulate != 0 ? GradX[at] + result : result;
+            if (HasResidual != 0)
+                GradResidual[at] = AccumulateResidual != 0 ? GradResidual[at] + branch : branch;
+        }
+    }
+
+    /// <summary>Two rows at a time, both read before the first is written: one row in flight per thread does not fill the memory bus.</summary>
+    private static void Kernel(Arguments a)
+    {
+        int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.Step;
+        if (channel >= a.Grid.Channels)
+            return;
+        double variance = (double)a.Variance[channel] + a.Epsilon;
+        float scale = BatchNormApply.OverDeviation(a.Gamma[channel], variance), mean = 0, offset = 0, slope = 0;
+        if (a.Training != 0)
+        {
+            mean = a.Mean[channel];
+            offset = (float)(a.SumGrad[channel] / a.Count);
+            slope = (float)(a.SumGradCentred[channel] / (a.Count * variance));
+        }
+        long at = (long)row * a.Grid.Channels + channel, stride = (long)step * a.Grid.Channels;
+        for (; row + step < end; row += 2 * step, at += 2 * stride)
+        {
+            long second = at + stride;
+            float g0 = a.Before(at), g1 = a.Before(second), d0 = a.Centred(at, mean), d1 = a.Centred(second, mean);
+            a.Store(at, (g0 - (d0 * slope + offset)) * scale, g0);
+            a.Store(second, (g1 - (d1 * slope + offset)) * scale, g1);
+        }
+        if (row < end)
+        {
+            float g = a.Before(at);
+            a.Store(at, (g - (a.Centred(at, mean) * slope + offset)) * scale, g);
+        }
     }
 
     /// <summary>Per lane: gradX = Scale·(g - Offset - (x - Mean)·Slope).</summary>

@@ -1,10 +1,11 @@
 using CudaKernels.Kernels.Devices;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
 /// <summary>gradGamma (+)= sumGradCentred / √(variance + ε), gradBeta (+)= sumGrad; from the sums of <see cref="BatchNormReduceGradient"/>.</summary>
 internal readonly unsafe record struct BatchNormParameterGradient(
-    TensorView SumGrad, TensorView SumGradCentred, TensorView Variance, TensorView GradGamma, TensorView GradBeta, float Epsilon, bool Accumulate) : IKernel
+    TensorView SumGrad, TensorView SumGradCentred, TensorView Variance, TensorView GradGamma, TensorView GradBeta, float Epsilon, bool Accumulate) : IGpuKernel
 {
     public Cost Cost => new(4.0 * SumGrad.Length, 5.0 * SumGrad.Bytes);
 
@@ -23,9 +24,26 @@ internal readonly unsafe record struct BatchNormParameterGradient(
     {
         for (int c = 0; c < SumGrad.Length; c++)
         {
-            float gamma = (float)(SumGradCentred.F32[c] / Math.Sqrt((double)Variance.F32[c] + Epsilon)), beta = SumGrad.F32[c];
+            float gamma = BatchNormApply.OverDeviation(SumGradCentred.F32[c], (double)Variance.F32[c] + Epsilon), beta = SumGrad.F32[c];
             GradGamma.F32[c] = Accumulate ? GradGamma.F32[c] + gamma : gamma;
             GradBeta.F32[c] = Accumulate ? GradBeta.F32[c] + beta : beta;
         }
+    }
+
+    public void Run(GpuDevice device) => device.LaunchFor(Kernel, SumGrad.Length, new Arguments(
+        device.F32(SumGrad), device.F32(SumGradCentred), device.F32(Variance), device.F32(GradGamma), device.F32(GradBeta), Epsilon, Accumulate ? 1 : 0));
+
+    internal readonly record struct Arguments(
+        ArrayView<float> SumGrad, ArrayView<float> SumGradCentred, ArrayView<float> Variance, ArrayView<float> GradGamma, ArrayView<float> GradBeta,
+        float Epsilon, int Accumulate);
+
+    private static void Kernel(Arguments a)
+    {
+        long c = Grid.GlobalLinearIndex;
+        if (c >= a.SumGrad.Length)
+            return;
+        float gamma = BatchNormApply.OverDeviation(a.SumGradCentred[c], (double)a.Variance[c] + a.Epsilon), beta = a.SumGrad[c];
+        a.GradGamma[c] = a.Accumulate != 0 ? a.GradGamma[c] + gamma : gamma;
+        a.GradBeta[c] = a.Accumulate != 0 ? a.GradBeta[c] + beta : beta;
     }
 }

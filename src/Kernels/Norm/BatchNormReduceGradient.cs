@@ -10,8 +10,8 @@ namespace CudaKernels.Kernels;
 /// batch norm adds these sums over ranks. Everything is read once: threads over blocks of rows (<see cref="ChannelBlocks"/>), lanes over
 /// channels, blocks merged in order in double.
 /// </summary>
-internal readonly unsafe record struct BatchNormReduceGradient(
-    TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView SumGrad, TensorView SumGradCentred, Activation Activation) : IKernel
+internal readonly unsafe partial record struct BatchNormReduceGradient(
+    TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView SumGrad, TensorView SumGradCentred, Activation Activation) : IGpuKernel
 {
     public Cost Cost => new(5.0 * X.Length, X.Bytes + GradY.Bytes + (Activation.Kind == ActivationKind.None ? 0 : Y.Bytes));
 

@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -7,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// average is momentum = 1 / number of batches so far. One row per channel has no unbiased variance: the biased 0 is used. No rows: nothing changes.
 /// </summary>
 internal readonly unsafe record struct BatchNormUpdateRunning(
-    TensorView Mean, TensorView Variance, TensorView RunningMean, TensorView RunningVariance, long Count, float Momentum) : IKernel
+    TensorView Mean, TensorView Variance, TensorView RunningMean, TensorView RunningVariance, long Count, float Momentum) : IGpuKernel
 {
     public Cost Cost => new(6.0 * Mean.Length, 6.0 * Mean.Bytes);
 
@@ -32,5 +33,26 @@ internal readonly unsafe record struct BatchNormUpdateRunning(
             RunningMean.F32[c] = (float)((1 - share) * RunningMean.F32[c] + share * Mean.F32[c]);
             RunningVariance.F32[c] = (float)((1 - share) * RunningVariance.F32[c] + share * unbiased * Variance.F32[c]);
         }
+    }
+
+    public void Run(GpuDevice device)
+    {
+        if (Count == 0)
+            return;
+        double unbiased = Count / (double)Math.Max(1, Count - 1);
+        device.LaunchFor(Kernel, Mean.Length, new Arguments(
+            device.F32(Mean), device.F32(Variance), device.F32(RunningMean), device.F32(RunningVariance), Momentum, Momentum * unbiased));
+    }
+
+    internal readonly record struct Arguments(
+        ArrayView<float> Mean, ArrayView<float> Variance, ArrayView<float> RunningMean, ArrayView<float> RunningVariance, double Share, double UnbiasedShare);
+
+    private static void Kernel(Arguments a)
+    {
+        long c = Grid.GlobalLinearIndex;
+        if (c >= a.Mean.Length)
+            return;
+        a.RunningMean[c] = (float)((1 - a.Share) * a.RunningMean[c] + a.Share * a.Mean[c]);
+        a.RunningVariance[c] = (float)((1 - a.Share) * a.RunningVariance[c] + a.UnbiasedShare * a.Variance[c]);
     }
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -9,8 +10,10 @@ namespace CudaKernels.Kernels;
 /// looks at the few windows it lies in, so threads over input rows write apart and the order of each sum is fixed. Lanes over channels;
 /// indices are compared bit for bit as float lanes: numbers of pixels below 2³¹ - 2²³ are never NaN, and -1 (an empty window) always is.
 /// </summary>
-internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorView Index, TensorView GradX, Window Window, bool Accumulate) : IKernel
+internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorView Index, TensorView GradX, Window Window, bool Accumulate) : IGpuKernel
 {
+    private const int RowsPerThread = 4;
+
     public Cost Cost => new(GradY.Length, GradY.Bytes + Index.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 
     public void Validate()
@@ -29,11 +32,55 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
         device.For(GradX.Shape[0] * GradX.Shape[1], rows, VectorRange.Grain((long)GradX.Shape[2] * GradX.Shape[3]));
     }
 
+    public void Run(GpuDevice device)
+    {
+        var grid = new ChannelGrid(GradX.Shape.Rows, GradX.Shape.Channels, RowsPerThread);
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
+            device.F32(GradY), device.I32(Index), device.F32(GradX), grid, Window, GradX.Shape[1], GradX.Shape[2], GradY.Shape[1], GradY.Shape[2],
+            Accumulate ? 1 : 0));
+    }
+
+    internal readonly record struct Arguments(
+        ArrayView<float> GradY, ArrayView<int> Index, ArrayView<float> GradX, ChannelGrid Grid, Window Window, int Height, int Width, int OutHeight,
+        int OutWidth, int Accumulate);
+
+    private static void Kernel(Arguments a)
+    {
+        int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
+        if (channel >= channels)
+            return;
+        var window = a.Window;
+        for (int pixel = a.Grid.FirstRow; pixel < end; pixel += step)
+        {
+            int row = pixel / a.Width, image = row / a.Height, iy = row - image * a.Height, ix = pixel - row * a.Width, self = iy * a.Width + ix;
+            int firstY = FirstWindow(iy, window.KernelHeight, window.StrideY, window.PadY, window.DilationY);
+            int firstX = FirstWindow(ix, window.KernelWidth, window.StrideX, window.PadX, window.DilationX);
+            int lastY = Math.Min(a.OutHeight - 1, (iy + window.PadY) / window.StrideY), lastX = Math.Min(a.OutWidth - 1, (ix + window.PadX) / window.StrideX);
+            float sum = 0;
+            for (int oy = firstY; oy <= lastY; oy++)
+                for (int ox = firstX; ox <= lastX; ox++)
+                {
+                    long from = (((long)image * a.OutHeight + oy) * a.OutWidth + ox) * channels + channel;
+                    if (a.Index[from] == self)
+                        sum += a.GradY[from];
+                }
+            long to = (long)pixel * channels + channel;
+            a.GradX[to] = a.Accumulate != 0 ? a.GradX[to] + sum : sum;
+        }
+    }
+
     /// <summary>The block of windows a pixel may lie in.</summary>
     private readonly struct Gathered(float* grads, float* places, int countY, int countX, int rowStep, int columnStep)
     {
         public readonly float* Grads = grads, Places = places;
         public readonly int CountY = countY, CountX = countX, RowStep = rowStep, ColumnStep = columnStep;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int FirstWindow(int at, int kernel, int stride, int pad, int dilation)
+    {
+        int before = at + pad - dilation * (kernel - 1);
+        return before <= 0 ? 0 : (before + stride - 1) / stride;
     }
 
     private readonly struct Rows(float* gradY, int* index, float* gradX, Shape input, Shape output, Window window, bool accumulate) : IVectorRange
@@ -65,8 +112,7 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static (int First, int Last) Windows(int at, int kernel, int stride, int pad, int dilation, int count)
         {
-            int before = at + pad - dilation * (kernel - 1);
-            int first = before <= 0 ? 0 : (before + stride - 1) / stride;
+            int first = FirstWindow(at, kernel, stride, pad, dilation);
             return (first, Math.Max(first, Math.Min(count, (at + pad) / stride + 1)));
         }
 

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Kernels.Simd;
+using ILGPU;
 
 namespace CudaKernels.Kernels;
 
@@ -10,8 +11,10 @@ namespace CudaKernels.Kernels;
 /// (four vectors share the index arithmetic), threads over output rows. Ceil mode is a y one larger than the window says (<see cref="MaxPoolShapes"/>).
 /// Index bits ride through the vectors as float lanes, which selects and stores do not look at.
 /// </summary>
-internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y, TensorView Index, Window Window) : IKernel
+internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y, TensorView Index, Window Window) : IGpuKernel
 {
+    private const int RowsPerThread = 4;
+
     public Cost Cost => new((double)Y.Length * Window.Area, X.Bytes + Y.Bytes + Index.Bytes);
 
     public void Validate()
@@ -30,6 +33,48 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
     {
         var rows = new Rows(X.F32, Y.F32, Index.I32, X.Shape, Y.Shape, Window);
         device.For(Y.Shape[0] * Y.Shape[1], rows, VectorRange.Grain((long)Y.Shape[2] * Y.Shape[3] * Window.Area / 2));
+    }
+
+    public void Run(GpuDevice device)
+    {
+        var grid = new ChannelGrid(Y.Shape.Rows, Y.Shape.Channels, RowsPerThread);
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
+            device.F32(X), device.F32(Y), device.I32(Index), grid, Window, X.Shape[1], X.Shape[2], Y.Shape[1], Y.Shape[2]));
+    }
+
+    internal readonly record struct Arguments(
+        ArrayView<float> X, ArrayView<float> Y, ArrayView<int> Index, ChannelGrid Grid, Window Window, int Height, int Width, int OutHeight, int OutWidth);
+
+    private static void Kernel(Arguments a)
+    {
+        int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
+        if (channel >= channels)
+            return;
+        var window = a.Window;
+        for (int pixel = a.Grid.FirstRow; pixel < end; pixel += step)
+        {
+            int row = pixel / a.OutWidth, image = row / a.OutHeight;
+            int top = (row - image * a.OutHeight) * window.StrideY - window.PadY, left = (pixel - row * a.OutWidth) * window.StrideX - window.PadX;
+            long start = (long)image * a.Height * a.Width;
+            float best = float.NegativeInfinity;
+            int place = -1;
+            for (int ky = 0, iy = top; ky < window.KernelHeight; ky++, iy += window.DilationY)
+                for (int kx = 0, ix = left; kx < window.KernelWidth; kx++, ix += window.DilationX)
+                {
+                    if (iy < 0 || iy >= a.Height || ix < 0 || ix >= a.Width)
+                        continue;
+                    int at = iy * a.Width + ix;
+                    float value = a.X[(start + at) * channels + channel];
+                    // The first tap in the image is the place even if it is -∞; after that only a larger value, or the first NaN.
+                    if (place < 0 || !GpuMath.IsNaN(best) && (GpuMath.IsNaN(value) || value > best))
+                    {
+                        best = value;
+                        place = at;
+                    }
+                }
+            a.Y[(long)pixel * channels + channel] = best;
+            a.Index[(long)pixel * channels + channel] = place;
+        }
     }
 
     /// <summary>The taps of one window that lie in the image, as pixel numbers: First + ky·RowStep + kx·ColumnStep.</summary>

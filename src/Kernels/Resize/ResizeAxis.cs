@@ -21,15 +21,8 @@ internal readonly unsafe struct ResizeAxis
         (this.input, this.output) = (input, output);
         for (int o = 0; o < output; o++)
         {
-            double source = mode switch
-            {
-                ResizeMode.Nearest => (long)o * input / output,
-                ResizeMode.AlignCorners => output == 1 ? 0 : (double)o * (input - 1) / (output - 1),
-                _ => Math.Max(0, (o + 0.5) * input / output - 0.5),
-            };
-            int low = Math.Min((int)source, input - 1);
-            Low[o] = low;
-            Weight[o] = low + 1 < input ? (float)(source - low) : 0;
+            Low[o] = Position(mode, o, input, output, out float weight);
+            Weight[o] = weight;
         }
         TurnRound();
     }
@@ -49,6 +42,21 @@ internal readonly unsafe struct ResizeAxis
     public float* Gradient => (float*)Low + 2 * output;
 
     public static int TableLength(int input, int output) => 4 * output + 3 * input;
+
+    /// <summary>The input an output reads, and the weight of the one after it.</summary>
+    public static int Position(ResizeMode mode, int o, int input, int output, out float weight)
+    {
+        double source;
+        if (mode == ResizeMode.Nearest)
+            source = (long)o * input / output;
+        else if (mode == ResizeMode.AlignCorners)
+            source = output == 1 ? 0 : (double)o * (input - 1) / (output - 1);
+        else
+            source = Math.Max(0, (o + 0.5) * input / output - 0.5);
+        int low = Math.Min((int)source, input - 1);
+        weight = low + 1 < input ? (float)(source - low) : 0;
+        return low;
+    }
 
     private void TurnRound()
     {

@@ -9,7 +9,7 @@ namespace CudaKernels.Kernels;
 /// threads over input rows, each pixel gathers its outputs row by row, so writes are apart and sums in a fixed order. Lanes over
 /// channels; in the gather four vectors share the index arithmetic. Data is read from memory once: neighbouring rows meet in the cache.
 /// </summary>
-internal static unsafe class ResizeRows
+internal static unsafe partial class ResizeRows
 {
     /// <summary>Both f32 of rank 4 with equal batch and channels; an output needs an input to read.</summary>
     public static void Validate(string operation, string inputName, TensorView input, string outputName, TensorView output)
