@@ -9,7 +9,7 @@ internal readonly record struct Cost(double Flops, double Bytes);
 
 /// <summary>
 /// A kernel is a value: it names its views and numbers, checks itself, knows its cost and how to run.
-/// <see cref="Device.Run"/> is the only way anything executes. The GPU path adds its own <c>Run</c> here.
+/// <see cref="Device.Run"/> is the only way anything executes. Both paths stand side by side in the file of the kernel.
 /// </summary>
 internal interface IKernel
 {
@@ -18,5 +18,9 @@ internal interface IKernel
     /// <summary>Checks every shape, type and aliasing rule; throws <see cref="KernelException"/>.</summary>
     void Validate();
 
+    /// <summary>On vectors of the processor.</summary>
     void Run(CpuDevice device);
+
+    /// <summary>Through ILGPU: CUDA, and for verification OpenCL and ILGPU's own processor device.</summary>
+    void Run(GpuDevice device);
 }

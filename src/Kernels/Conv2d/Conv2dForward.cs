@@ -9,7 +9,7 @@ namespace CudaKernels.Kernels;
 /// X (N,H,W,C), Weight (K,R,S,C/groups), Bias none or (K), Y (N,OH,OW,K).
 /// </summary>
 internal readonly record struct Conv2dForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IGpuKernel, ISimdBody
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IKernel, ISimdBody
 {
     private const int FewChannels = 8;
 

@@ -11,7 +11,7 @@ namespace CudaKernels.Kernels;
 /// GradY (N,OH,OW,K), Weight (K,R,S,C/groups), GradX (N,H,W,C).
 /// </summary>
 internal readonly record struct Conv2dInputGradient(
-    TensorView GradY, TensorView Weight, TensorView GradX, Window Window, int Groups = 1, bool Accumulate = false, TensorView Bias = default) : IGpuKernel, ISimdBody
+    TensorView GradY, TensorView Weight, TensorView GradX, Window Window, int Groups = 1, bool Accumulate = false, TensorView Bias = default) : IKernel, ISimdBody
 {
     public Cost Cost => new(Shapes.Flops, GradY.Bytes + Weight.Bytes + Bias.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 

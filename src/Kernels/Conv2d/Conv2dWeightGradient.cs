@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// X (N,H,W,C), GradY (N,OH,OW,K), GradWeight (K,R,S,C/groups). The bias gradient is <see cref="ChannelSum"/> of gradY.
 /// </summary>
 internal readonly record struct Conv2dWeightGradient(
-    TensorView X, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, bool Accumulate = false) : IGpuKernel, ISimdBody
+    TensorView X, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, bool Accumulate = false) : IKernel, ISimdBody
 {
     public Cost Cost => new(Shapes.Flops, X.Bytes + GradY.Bytes + GradWeight.Bytes * (Accumulate ? 2 : 1));
 

@@ -17,7 +17,7 @@ namespace CudaKernels.Kernels;
 /// weight, which is packed once. Gathering costs a few vector operations for each K/8 of the product.
 /// </remarks>
 internal readonly record struct DeformConv2dForward(
-    TensorView X, TensorView Offset, TensorView Mask, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, int OffsetGroups = 1) : IGpuKernel
+    TensorView X, TensorView Offset, TensorView Mask, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, int OffsetGroups = 1) : IKernel
 {
     public Cost Cost => new(Shapes.Flops, X.Bytes + Offset.Bytes + Mask.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
 

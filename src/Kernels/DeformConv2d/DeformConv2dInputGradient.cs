@@ -14,7 +14,7 @@ namespace CudaKernels.Kernels;
 /// </remarks>
 internal readonly partial record struct DeformConv2dInputGradient(
     TensorView X, TensorView Offset, TensorView Mask, TensorView Weight, TensorView GradY, TensorView GradX, TensorView GradOffset, TensorView GradMask,
-    Window Window, int Groups = 1, int OffsetGroups = 1, bool AccumulateX = false, bool AccumulateOffset = false, bool AccumulateMask = false) : IGpuKernel
+    Window Window, int Groups = 1, int OffsetGroups = 1, bool AccumulateX = false, bool AccumulateOffset = false, bool AccumulateMask = false) : IKernel
 {
     public Cost Cost => new(Shapes.Flops, 2 * (X.Bytes + Offset.Bytes + Mask.Bytes) + Weight.Bytes + GradY.Bytes);
 

@@ -14,7 +14,7 @@ namespace CudaKernels.Kernels;
 /// </remarks>
 internal readonly record struct DeformConv2dWeightGradient(
     TensorView X, TensorView Offset, TensorView Mask, TensorView GradY, TensorView GradWeight, Window Window, int Groups = 1, int OffsetGroups = 1,
-    bool Accumulate = false) : IGpuKernel
+    bool Accumulate = false) : IKernel
 {
     private const int TaskPixels = 16, BlockColumns = 64;
 

@@ -95,17 +95,15 @@ internal sealed class GpuDevice : Device
     public override void Run<TKernel>(in TKernel kernel)
     {
         kernel.Validate();
-        if (kernel is not IGpuKernel runnable)
-            throw new KernelException($"{typeof(TKernel).Name}: has no path for {Name} yet; use --device cpu");
         lock (gate)
         {
             if (Profiler is not { } profiler)
             {
-                runnable.Run(this);
+                kernel.Run(this);
                 return;
             }
             long start = Stopwatch.GetTimestamp();
-            runnable.Run(this);
+            kernel.Run(this);
             stream.Synchronize();
             profiler.Add(typeof(TKernel).Name, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
         }

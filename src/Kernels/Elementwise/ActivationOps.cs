@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>y = act(x), for an activation that no producer could fuse. y may be x.</summary>
-internal readonly record struct ActivationForward(TensorView X, TensorView Y, Activation Activation) : IGpuKernel
+internal readonly record struct ActivationForward(TensorView X, TensorView Y, Activation Activation) : IKernel
 {
     public Cost Cost => new(Y.Length, X.Bytes + Y.Bytes);
 
@@ -33,7 +33,7 @@ internal readonly record struct ActivationForward(TensorView X, TensorView Y, Ac
 
 /// <summary>gradX (+)= gradY · act'(x), the derivative read from the sign of the output. gradX may be gradY.</summary>
 internal readonly record struct ActivationBackward(TensorView Y, TensorView GradY, TensorView GradX, Activation Activation, bool Accumulate)
-    : IGpuKernel
+    : IKernel
 {
     public Cost Cost => new(Y.Length, Y.Bytes + GradY.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 

@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>y = a + b, equal shapes. y may be a or b.</summary>
-internal readonly record struct AddForward(TensorView A, TensorView B, TensorView Y) : IGpuKernel
+internal readonly record struct AddForward(TensorView A, TensorView B, TensorView Y) : IKernel
 {
     public Cost Cost => new(Y.Length, A.Bytes + B.Bytes + Y.Bytes);
 
@@ -32,7 +32,7 @@ internal readonly record struct AddForward(TensorView A, TensorView B, TensorVie
 }
 
 /// <summary>y += x, equal shapes.</summary>
-internal readonly record struct AddInto(TensorView X, TensorView Y) : IGpuKernel
+internal readonly record struct AddInto(TensorView X, TensorView Y) : IKernel
 {
     public Cost Cost => new(Y.Length, X.Bytes + 2 * Y.Bytes);
 
@@ -57,7 +57,7 @@ internal readonly record struct AddInto(TensorView X, TensorView Y) : IGpuKernel
 }
 
 /// <summary>y = factor · x. y may be x.</summary>
-internal readonly record struct Scale(TensorView X, TensorView Y, float Factor) : IGpuKernel
+internal readonly record struct Scale(TensorView X, TensorView Y, float Factor) : IKernel
 {
     public Cost Cost => new(Y.Length, X.Bytes + Y.Bytes);
 

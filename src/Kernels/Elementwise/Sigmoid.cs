@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>y = 1 / (1 + e^-x). For large -x the exponential is infinite and y is 0, as it should be. y may be x.</summary>
-internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IGpuKernel
+internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IKernel
 {
     public Cost Cost => new(Y.Length * 20.0, X.Bytes + Y.Bytes);
 
@@ -34,7 +34,7 @@ internal readonly record struct SigmoidForward(TensorView X, TensorView Y) : IGp
 }
 
 /// <summary>gradX (+)= gradY · y · (1 - y). gradX may be gradY.</summary>
-internal readonly record struct SigmoidBackward(TensorView Y, TensorView GradY, TensorView GradX, bool Accumulate) : IGpuKernel
+internal readonly record struct SigmoidBackward(TensorView Y, TensorView GradY, TensorView GradX, bool Accumulate) : IKernel
 {
     public Cost Cost => new(Y.Length * 3.0, Y.Bytes + GradY.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 

@@ -9,7 +9,7 @@ namespace CudaKernels.Kernels;
 /// gradBias[c] (+)= Σ over all rows of gradY[row,c]: the gradient of a bias. GradY (...,C), GradBias (C).
 /// Rows are summed in chunks of a fixed length, one lane a channel; the sums of the chunks are added in order, in double precision.
 /// </summary>
-internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias, bool Accumulate = false) : IGpuKernel, ISimdBody
+internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias, bool Accumulate = false) : IKernel, ISimdBody
 {
     private const int RowsPerChunk = 1024;
     private const int GpuChannels = 32, GpuLanes = GpuDevice.GroupSize / GpuChannels, GpuChunks = 256, GpuLeastRows = 64;

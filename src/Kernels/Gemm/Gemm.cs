@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// have any shape of the right length, so an activation (N,H,W,C) goes in as its rows.
 /// </summary>
 internal readonly record struct Gemm(
-    TensorView A, TensorView B, TensorView C, int M, int N, int K, bool TransposeA = false, bool TransposeB = false, bool Accumulate = false) : IGpuKernel, ISimdBody
+    TensorView A, TensorView B, TensorView C, int M, int N, int K, bool TransposeA = false, bool TransposeB = false, bool Accumulate = false) : IKernel, ISimdBody
 {
     public Cost Cost => new(2.0 * M * N * K, A.Bytes + B.Bytes + C.Bytes * (Accumulate ? 2 : 1));
 

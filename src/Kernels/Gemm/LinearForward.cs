@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// Gradients are <see cref="Gemm"/> (x and weight) and <see cref="ChannelSum"/> (bias).
 /// </summary>
 internal readonly record struct LinearForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Activation Activation = default) : IGpuKernel, ISimdBody
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Activation Activation = default) : IKernel, ISimdBody
 {
     public Cost Cost => new(2.0 * X.Shape.Rows * Weight.Length, X.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
 

@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 /// concatenation along channels is one such copy per part, its gradient the copies the other way round. One pass, threads over rows.
 /// </summary>
 internal readonly unsafe record struct CopyChannels(
-    TensorView From, TensorView To, int FromChannel, int ToChannel, int Channels, bool Accumulate) : IGpuKernel
+    TensorView From, TensorView To, int FromChannel, int ToChannel, int Channels, bool Accumulate) : IKernel
 {
     private const int RowsPerThread = 4;
 

@@ -14,7 +14,7 @@ internal readonly record struct ChannelTriple(float First, float Second, float T
 /// y = (x - mean) / deviation per channel; x is u8 (N,H,W,3), mean and deviation are in levels 0..255. A byte has 256 values, so
 /// the formula is evaluated once into a table (3 KB) and every pixel is three look-ups; threads over rows.
 /// </summary>
-internal readonly unsafe record struct NormalizeImage(TensorView X, TensorView Y, ChannelTriple Mean, ChannelTriple Deviation) : IGpuKernel
+internal readonly unsafe record struct NormalizeImage(TensorView X, TensorView Y, ChannelTriple Mean, ChannelTriple Deviation) : IKernel
 {
     private const int Levels = 256;
 

@@ -21,7 +21,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
 internal readonly unsafe record struct BceWithLogitsLoss(
     TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView PositiveWeight = default, TensorView Normalizer = default, float Scale = 1) : IGpuKernel
+    TensorView Weight = default, TensorView PositiveWeight = default, TensorView Normalizer = default, float Scale = 1) : IKernel
 {
     public Cost Cost => new(50.0 * Logits.Length, Logits.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradLogits.Bytes);
 

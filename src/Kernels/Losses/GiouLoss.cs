@@ -18,7 +18,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/boxes makes it a mean.</param>
 internal readonly record struct GiouLoss(
     TensorView Boxes, TensorView Target, TensorView Loss, TensorView GradBoxes = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView Normalizer = default, float Offset = 0, float Epsilon = 1e-7f, float Scale = 1) : IGpuKernel
+    TensorView Weight = default, TensorView Normalizer = default, float Offset = 0, float Epsilon = 1e-7f, float Scale = 1) : IKernel
 {
     public Cost Cost => new(20.0 * Boxes.Length, Boxes.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradBoxes.Bytes);
 

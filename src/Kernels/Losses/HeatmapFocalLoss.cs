@@ -19,7 +19,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Normalizer">Optional f32[1]; zero divides by one.</param>
 /// <param name="Scale">Weight of the loss.</param>
 internal readonly record struct HeatmapFocalLoss(
-    TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Normalizer = default, float Scale = 1) : IGpuKernel
+    TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Normalizer = default, float Scale = 1) : IKernel
 {
     public Cost Cost => new(60.0 * Logits.Length, Logits.Bytes + Target.Bytes + GradLogits.Bytes);
 

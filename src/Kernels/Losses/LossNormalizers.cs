@@ -6,7 +6,7 @@ using ILGPU;
 namespace CudaKernels.Kernels;
 
 /// <summary>Count[0] = number of heatmap cells that are exactly 1, the normalizer of <see cref="HeatmapFocalLoss"/>.</summary>
-internal readonly record struct HeatmapPositives(TensorView Target, TensorView Count) : IGpuKernel
+internal readonly record struct HeatmapPositives(TensorView Target, TensorView Count) : IKernel
 {
     public Cost Cost => new(Target.Length, Target.Bytes);
 
@@ -32,7 +32,7 @@ internal readonly record struct HeatmapPositives(TensorView Target, TensorView C
 }
 
 /// <summary>Total[0] = sum of all weights, the normalizer of <see cref="TtfBoxLoss"/> and of weighted means.</summary>
-internal readonly record struct WeightTotal(TensorView Weight, TensorView Total) : IGpuKernel
+internal readonly record struct WeightTotal(TensorView Weight, TensorView Total) : IKernel
 {
     public Cost Cost => new(Weight.Length, Weight.Bytes);
 
@@ -57,7 +57,7 @@ internal readonly record struct WeightTotal(TensorView Weight, TensorView Total)
 /// Total[0] = Σ class weight of every target that is not ignored (their number without class weights): what the mean of
 /// <see cref="SoftmaxCrossEntropyLoss"/> divides by. A class out of range is an error; on a GPU, which cannot tell, the total is not-a-number.
 /// </summary>
-internal readonly unsafe record struct CrossEntropyTotal(TensorView Target, TensorView Total, TensorView ClassWeight = default, int IgnoreIndex = -100) : IGpuKernel
+internal readonly unsafe record struct CrossEntropyTotal(TensorView Target, TensorView Total, TensorView ClassWeight = default, int IgnoreIndex = -100) : IKernel
 {
     public Cost Cost => new(Target.Length, Target.Bytes);
 

@@ -22,7 +22,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
 internal readonly record struct SigmoidFocalLoss(
     TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView Normalizer = default, float Alpha = 0.25f, float Gamma = 2, float Scale = 1) : IGpuKernel
+    TensorView Weight = default, TensorView Normalizer = default, float Alpha = 0.25f, float Gamma = 2, float Scale = 1) : IKernel
 {
     public Cost Cost => new(70.0 * Logits.Length, Logits.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradLogits.Bytes);
 

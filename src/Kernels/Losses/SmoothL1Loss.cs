@@ -19,7 +19,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss; 1/length makes it a mean.</param>
 internal readonly record struct SmoothL1Loss(
     TensorView X, TensorView Target, TensorView Loss, TensorView GradX = default, TensorView Elements = default,
-    TensorView Weight = default, TensorView Normalizer = default, float Beta = 1, float Scale = 1) : IGpuKernel
+    TensorView Weight = default, TensorView Normalizer = default, float Beta = 1, float Scale = 1) : IKernel
 {
     public Cost Cost => new(10.0 * X.Length, X.Bytes + Target.Bytes + Weight.Bytes + Elements.Bytes + GradX.Bytes);
 

@@ -26,7 +26,7 @@ namespace CudaKernels.Kernels;
 internal readonly unsafe partial record struct SoftmaxCrossEntropyLoss(
     TensorView Logits, TensorView Target, TensorView Loss, TensorView GradLogits = default, TensorView Elements = default,
     TensorView Weight = default, TensorView ClassWeight = default, TensorView Normalizer = default,
-    int IgnoreIndex = -100, float LabelSmoothing = 0, float Scale = 1) : IGpuKernel, ISimdBody
+    int IgnoreIndex = -100, float LabelSmoothing = 0, float Scale = 1) : IKernel, ISimdBody
 {
     private const int Chunk = 64;
 

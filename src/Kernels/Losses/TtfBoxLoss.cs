@@ -18,7 +18,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Scale">Weight of the loss.</param>
 internal readonly unsafe record struct TtfBoxLoss(
     TensorView Prediction, TensorView Target, TensorView Weight, TensorView Loss, TensorView GradPrediction = default,
-    TensorView Normalizer = default, int Stride = 4, float Scale = 1) : IGpuKernel
+    TensorView Normalizer = default, int Stride = 4, float Scale = 1) : IKernel
 {
     private const float NormalizerOffset = 1e-4f;
 

@@ -19,7 +19,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Offset">0: width is x2−x1; 1: width is x2−x1+1.</param>
 internal readonly unsafe partial record struct Nms(
     TensorView Boxes, TensorView Scores, TensorView Keep, TensorView Count, float Threshold,
-    TensorView Classes = default, float Offset = 0) : IGpuKernel, ISimdBody
+    TensorView Classes = default, float Offset = 0) : IKernel, ISimdBody
 {
     private const int Block = 256, Chunk = 512, Planes = 7;
 

@@ -12,7 +12,7 @@ namespace CudaKernels.Kernels;
 /// </summary>
 internal readonly unsafe record struct BatchNormApply(
     TensorView X, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView Beta, TensorView Residual, TensorView Y,
-    float Epsilon, Activation Activation) : IGpuKernel
+    float Epsilon, Activation Activation) : IKernel
 {
     private const int RowsPerThread = 16;
 

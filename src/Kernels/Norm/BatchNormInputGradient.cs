@@ -14,7 +14,7 @@ namespace CudaKernels.Kernels;
 internal readonly unsafe record struct BatchNormInputGradient(
     TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView SumGrad,
     TensorView SumGradCentred, long Count, TensorView GradX, TensorView GradResidual, float Epsilon, Activation Activation, bool Training,
-    bool Accumulate, bool AccumulateResidual = false) : IGpuKernel
+    bool Accumulate, bool AccumulateResidual = false) : IKernel
 {
     private const int RowsPerThread = 16;
 

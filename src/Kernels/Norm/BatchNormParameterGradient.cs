@@ -5,7 +5,7 @@ namespace CudaKernels.Kernels;
 
 /// <summary>gradGamma (+)= sumGradCentred / √(variance + ε), gradBeta (+)= sumGrad; from the sums of <see cref="BatchNormReduceGradient"/>.</summary>
 internal readonly unsafe record struct BatchNormParameterGradient(
-    TensorView SumGrad, TensorView SumGradCentred, TensorView Variance, TensorView GradGamma, TensorView GradBeta, float Epsilon, bool Accumulate) : IGpuKernel
+    TensorView SumGrad, TensorView SumGradCentred, TensorView Variance, TensorView GradGamma, TensorView GradBeta, float Epsilon, bool Accumulate) : IKernel
 {
     public Cost Cost => new(4.0 * SumGrad.Length, 5.0 * SumGrad.Bytes);
 

@@ -11,7 +11,7 @@ namespace CudaKernels.Kernels;
 /// channels, blocks merged in order in double.
 /// </summary>
 internal readonly unsafe partial record struct BatchNormReduceGradient(
-    TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView SumGrad, TensorView SumGradCentred, Activation Activation) : IGpuKernel
+    TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView SumGrad, TensorView SumGradCentred, Activation Activation) : IKernel
 {
     public Cost Cost => new(5.0 * X.Length, X.Bytes + GradY.Bytes + (Activation.Kind == ActivationKind.None ? 0 : Y.Bytes));
 

@@ -14,7 +14,7 @@ namespace CudaKernels.Kernels;
 /// </para>
 /// Threads over blocks, lanes over channels (<see cref="ChannelPeriod"/>); the blocks depend on the shape alone. The data is read once.
 /// </summary>
-internal readonly unsafe partial record struct BatchNormStatistics(TensorView X, TensorView Mean, TensorView Variance) : IGpuKernel
+internal readonly unsafe partial record struct BatchNormStatistics(TensorView X, TensorView Mean, TensorView Variance) : IKernel
 {
     public Cost Cost => new(6.0 * X.Length, X.Bytes);
 

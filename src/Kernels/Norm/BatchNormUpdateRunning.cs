@@ -8,7 +8,7 @@ namespace CudaKernels.Kernels;
 /// average is momentum = 1 / number of batches so far. One row per channel has no unbiased variance: the biased 0 is used. No rows: nothing changes.
 /// </summary>
 internal readonly unsafe record struct BatchNormUpdateRunning(
-    TensorView Mean, TensorView Variance, TensorView RunningMean, TensorView RunningVariance, long Count, float Momentum) : IGpuKernel
+    TensorView Mean, TensorView Variance, TensorView RunningMean, TensorView RunningVariance, long Count, float Momentum) : IKernel
 {
     public Cost Cost => new(6.0 * Mean.Length, 6.0 * Mean.Bytes);
 

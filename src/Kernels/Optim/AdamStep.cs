@@ -25,7 +25,7 @@ namespace CudaKernels.Kernels;
 internal readonly record struct AdamStep(
     TensorView Value, TensorView Gradient, TensorView FirstMoment, TensorView SecondMoment, float LearningRate, long Step,
     double Beta1 = 0.9, double Beta2 = 0.999, float Epsilon = 1e-8f, float WeightDecay = 0, bool Decoupled = true,
-    TensorView Guard = default) : IGpuKernel
+    TensorView Guard = default) : IKernel
 {
     public Cost Cost => new(15.0 * Value.Length, 6 * Value.Bytes + Gradient.Bytes);
 

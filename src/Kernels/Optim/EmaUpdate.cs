@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>Exponential moving average over a flat block: average ← decay·average + (1−decay)·value.</summary>
-internal readonly record struct EmaUpdate(TensorView Average, TensorView Value, double Decay) : IGpuKernel
+internal readonly record struct EmaUpdate(TensorView Average, TensorView Value, double Decay) : IKernel
 {
     public Cost Cost => new(3.0 * Average.Length, 2 * Average.Bytes + Value.Bytes);
 

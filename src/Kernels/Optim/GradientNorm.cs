@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 /// within a block, blocks and chunks in double, in order; a block whose float32 sum overflows is summed again in double, so
 /// the flag is exact.
 /// </summary>
-internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorView Norm) : IGpuKernel, ISimdBody
+internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorView Norm) : IKernel, ISimdBody
 {
     private const int Chunk = 65536, Block = 2048;
 
@@ -128,7 +128,7 @@ internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorV
 /// Guard[0] = min(1, MaxNorm/(norm + 1e-6)), Guard[1] = the finite flag of <see cref="GradientNorm"/>: what the optimizer
 /// steps read on the device. An infinite MaxNorm clips nothing.
 /// </summary>
-internal readonly unsafe record struct ClipFactor(TensorView Norm, TensorView Guard, float MaxNorm) : IGpuKernel
+internal readonly unsafe record struct ClipFactor(TensorView Norm, TensorView Guard, float MaxNorm) : IKernel
 {
     public Cost Cost => new(2, Norm.Bytes + Guard.Bytes);
 

@@ -4,7 +4,7 @@ using ILGPU;
 namespace CudaKernels.Kernels;
 
 /// <summary>Value ← Before where Guard[1] is 0: takes back what a step with gradients that are not finite has done.</summary>
-internal readonly record struct RestoreUnlessFinite(TensorView Before, TensorView Value, TensorView Guard) : IGpuKernel
+internal readonly record struct RestoreUnlessFinite(TensorView Before, TensorView Value, TensorView Guard) : IKernel
 {
     public Cost Cost => new(0, Guard.Bytes);
 

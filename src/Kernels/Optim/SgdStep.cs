@@ -35,7 +35,7 @@ internal enum MomentumForm
 internal readonly record struct SgdStep(
     TensorView Value, TensorView Gradient, TensorView Velocity, float LearningRate, float Momentum = 0, float Dampening = 0,
     float WeightDecay = 0, bool Nesterov = false, bool FirstStep = false, MomentumForm Form = MomentumForm.PyTorch,
-    TensorView Guard = default) : IGpuKernel
+    TensorView Guard = default) : IKernel
 {
     public Cost Cost => new(7.0 * Value.Length, 2 * Value.Bytes + Gradient.Bytes + 2 * Velocity.Bytes);
 

@@ -18,7 +18,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Classes">i32(N,K), written; −1 where the image has fewer peaks.</param>
 /// <param name="Cells">i32(N,K), written: row·W + column; −1 where the image has fewer peaks.</param>
 /// <param name="K">Peaks an image.</param>
-internal readonly unsafe partial record struct PeakTopK(TensorView Logits, TensorView Scores, TensorView Classes, TensorView Cells, int K) : IGpuKernel, ISimdBody
+internal readonly unsafe partial record struct PeakTopK(TensorView Logits, TensorView Scores, TensorView Classes, TensorView Cells, int K) : IKernel, ISimdBody
 {
     private const int BandRows = 8;
 

@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 /// looks at the few windows it lies in, so threads over input rows write apart and the order of each sum is fixed. Lanes over channels;
 /// indices are compared bit for bit as float lanes: numbers of pixels below 2³¹ - 2²³ are never NaN, and -1 (an empty window) always is.
 /// </summary>
-internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorView Index, TensorView GradX, Window Window, bool Accumulate) : IGpuKernel
+internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorView Index, TensorView GradX, Window Window, bool Accumulate) : IKernel
 {
     private const int RowsPerThread = 4;
 

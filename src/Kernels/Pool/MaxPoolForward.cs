@@ -11,7 +11,7 @@ namespace CudaKernels.Kernels;
 /// (four vectors share the index arithmetic), threads over output rows. Ceil mode is a y one larger than the window says (<see cref="MaxPoolShapes"/>).
 /// Index bits ride through the vectors as float lanes, which selects and stores do not look at.
 /// </summary>
-internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y, TensorView Index, Window Window) : IGpuKernel
+internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y, TensorView Index, Window Window) : IKernel
 {
     private const int RowsPerThread = 4;
 

@@ -38,8 +38,8 @@ internal static class GpuKernels
                 open.Enqueue(target);
             // An operation made by another one is run through an interface: its call names no method that could be followed.
             var type = method.DeclaringType!;
-            if (type.IsGenericType && typeof(IGpuKernel).IsAssignableFrom(type))
-                open.Enqueue(type.GetMethod(nameof(IGpuKernel.Run), Declared, [typeof(GpuDevice)])!);
+            if (type.IsGenericType && typeof(IKernel).IsAssignableFrom(type))
+                open.Enqueue(type.GetMethod(nameof(IKernel.Run), Declared, [typeof(GpuDevice)])!);
         }
         return seen;
     }

@@ -6,7 +6,7 @@ namespace CudaKernels.Kernels;
 /// y = x resized to y's height and width: each pixel the mean of four neighbours, weighted by distance in rows times distance in
 /// columns; positions as in <see cref="ResizeAxis"/>, half-pixel centres or aligned corners. Layout (N,H,W,C), any sizes.
 /// </summary>
-internal readonly record struct BilinearForward(TensorView X, TensorView Y, bool AlignCorners) : IGpuKernel
+internal readonly record struct BilinearForward(TensorView X, TensorView Y, bool AlignCorners) : IKernel
 {
     public Cost Cost => new(8.0 * Y.Length, X.Bytes + Y.Bytes);
 
@@ -18,7 +18,7 @@ internal readonly record struct BilinearForward(TensorView X, TensorView Y, bool
 }
 
 /// <summary>gradX (+)= the transposed resize of gradY: each input pixel gathers from the outputs that read it.</summary>
-internal readonly record struct BilinearBackward(TensorView GradY, TensorView GradX, bool AlignCorners, bool Accumulate) : IGpuKernel
+internal readonly record struct BilinearBackward(TensorView GradY, TensorView GradX, bool AlignCorners, bool Accumulate) : IKernel
 {
     public Cost Cost => new(8.0 * GradY.Length, GradY.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 

@@ -3,7 +3,7 @@ using CudaKernels.Kernels.Devices;
 namespace CudaKernels.Kernels;
 
 /// <summary>y[oy,ox] = x[⌊oy·H/OH⌋, ⌊ox·W/OW⌋]: the nearest resize of PyTorch's "nearest". Layout (N,H,W,C), any sizes.</summary>
-internal readonly record struct NearestForward(TensorView X, TensorView Y) : IGpuKernel
+internal readonly record struct NearestForward(TensorView X, TensorView Y) : IKernel
 {
     public Cost Cost => new(0, X.Bytes + Y.Bytes);
 
@@ -15,7 +15,7 @@ internal readonly record struct NearestForward(TensorView X, TensorView Y) : IGp
 }
 
 /// <summary>gradX (+)= sum of gradY over the outputs that copied the pixel.</summary>
-internal readonly record struct NearestBackward(TensorView GradY, TensorView GradX, bool Accumulate) : IGpuKernel
+internal readonly record struct NearestBackward(TensorView GradY, TensorView GradX, bool Accumulate) : IKernel
 {
     public Cost Cost => new(GradY.Length, GradY.Bytes + GradX.Bytes * (Accumulate ? 2 : 1));
 

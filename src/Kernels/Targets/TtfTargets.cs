@@ -21,7 +21,7 @@ namespace CudaKernels.Kernels;
 /// <param name="Stride">Input pixels per cell.</param>
 internal readonly unsafe partial record struct TtfTargets(
     TensorView Boxes, TensorView Classes, TensorView Offsets, TensorView Heatmap, TensorView BoxTarget, TensorView Weight,
-    float Alpha = 0.54f, float Beta = 0.54f, int Stride = 4) : IGpuKernel
+    float Alpha = 0.54f, float Beta = 0.54f, int Stride = 4) : IKernel
 {
     public Cost Cost => new(Heatmap.Length, Boxes.Bytes + Heatmap.Bytes + BoxTarget.Bytes + Weight.Bytes);
 

@@ -171,6 +171,8 @@ public unsafe class GemmTests
 
         public void Run(CpuDevice device) => device.Dispatch(this);
 
+        public void Run(GpuDevice device) => throw new KernelException("BlockKernel: GemmBlock is code of the processor's path");
+
         public void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
         {
             var packed = device.Rent(new Shape(checked((int)GemmBlock.PackedFloats<TVector>(N, K))), DType.F32, nameof(BlockKernel));

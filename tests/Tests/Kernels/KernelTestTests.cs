@@ -26,10 +26,12 @@ public class KernelTestTests
         Assert.ThrowsAny<XunitException>(() => KernelTest.Close([1.0], [float.NaN], Tolerance.Sum, "not a number"));
     }
 
-    [Fact]
-    public void RunSeesWritesOutsideOfViewsAndKeptScratch()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(KernelTest.Gpu)]
+    public void RunSeesWritesOutsideOfViewsAndKeptScratch(int lanes)
     {
-        using var test = new KernelTest(1);
+        using var test = new KernelTest(lanes);
         var view = test.Output(3);
         test.Run(new Writer(view, 0, Keep: false));
         Assert.ThrowsAny<XunitException>(() => test.Run(new Writer(view, 0, Keep: true)));
@@ -44,9 +46,13 @@ public class KernelTestTests
         {
         }
 
-        public unsafe void Run(CpuDevice device)
+        public void Run(CpuDevice device) => Write(device);
+
+        public void Run(GpuDevice device) => Write(device);
+
+        private void Write(Device device)
         {
-            Y.F32[At] = 1;
+            device.Fill(new TensorView(Y.Buffer, Y.Offset + At, new Shape(1), DType.F32), 1);
             var scratch = device.Rent(new Shape(100), DType.F32, nameof(Writer));
             if (!Keep)
                 device.Return(scratch);
