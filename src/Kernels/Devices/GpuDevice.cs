@@ -14,7 +14,7 @@ namespace CudaKernels.Kernels.Devices;
 /// explicit stream, so they run in the order they were given. Launchers are held strongly: the library's cache is weak, and a
 /// collected kernel would be compiled again.
 /// </summary>
-internal sealed class GpuDevice : Device
+internal class GpuDevice : Device
 {
     /// <summary>Threads of a group where a kernel has no reason for another number.</summary>
     public const int GroupSize = 256;
@@ -34,6 +34,11 @@ internal sealed class GpuDevice : Device
         stream = accelerator.CreateStream();
         pool = new GpuMemoryPool(this, accelerator);
     }
+
+    /// <summary>A device whose memory is the processor's, for one that overrides <see cref="Start"/> with its own way to run kernels.</summary>
+    protected GpuDevice(string name) : this(name, HostMemory()) { }
+
+    private GpuDevice(string name, Context context) : this(name, context, context.GetCPUDevice(0).CreateAccelerator(context)) { }
 
     public override string Name { get; }
 
@@ -114,14 +119,20 @@ internal sealed class GpuDevice : Device
     {
         if (groups <= 0)
             return;
-        if (!launchers.TryGetValue(kernel.Method, out var launcher))
-            launchers[kernel.Method] = launcher = KernelLoader.Load<Action<AcceleratorStream, KernelConfig, TArguments>>(accelerator, kernel.Method);
-        ((Action<AcceleratorStream, KernelConfig, TArguments>)launcher)(stream, (checked((int)groups), groupSize), arguments);
+        Start(kernel.Method, checked((int)groups), groupSize, arguments);
     }
 
     /// <summary>One thread for each of <paramref name="count"/> elements, in groups of <see cref="GroupSize"/>; the kernel checks the end.</summary>
     public void LaunchFor<TArguments>(Action<TArguments> kernel, long count, TArguments arguments) where TArguments : struct =>
         Launch(kernel, (count + GroupSize - 1) / GroupSize, GroupSize, arguments);
+
+    /// <summary>Every launch comes through here; at least one group.</summary>
+    protected virtual void Start<TArguments>(MethodInfo kernel, int groups, int groupSize, TArguments arguments) where TArguments : struct
+    {
+        if (!launchers.TryGetValue(kernel, out var launcher))
+            launchers[kernel] = launcher = KernelLoader.Load<Action<AcceleratorStream, KernelConfig, TArguments>>(accelerator, kernel);
+        ((Action<AcceleratorStream, KernelConfig, TArguments>)launcher)(stream, (groups, groupSize), arguments);
+    }
 
     public ArrayView<float> F32(TensorView view) => View<float>(view, DType.F32);
 
@@ -182,6 +193,9 @@ internal sealed class GpuDevice : Device
         if (i < a.Y.Length)
             a.Y[i] = a.Value;
     }
+
+    // Two threads are the fewest such an accelerator may have; it runs none of them.
+    private static Context HostMemory() => Context.Create(builder => builder.CPU(new CPUDevice(2, 1, 1)));
 
     private static AcceleratorType TypeOf(string kind) => kind switch
     {
