@@ -35,7 +35,7 @@ public sealed class Detector : IDisposable
 
     /// <summary>Loads a file that training has written.</summary>
     /// <param name="path">"best.safetensors" or "last.safetensors" of a run folder.</param>
-    /// <param name="device">"cpu", "cuda:N", "opencl:N" or "ilgpu-cpu"; "auto" is the processor.</param>
+    /// <param name="device">"cpu", "cuda:N", "opencl:N" or "ilgpu-cpu"; "auto" is the fastest that works.</param>
     /// <param name="threads">Threads that compute on "cpu"; 0 means all cores. Results do not depend on it.</param>
     /// <exception cref="DataException">The file is missing, damaged, not a model of this library, or holds NaN; the message names what.</exception>
     /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>
@@ -43,12 +43,9 @@ public sealed class Detector : IDisposable
     public static Detector Load(string path, string device = "auto", int threads = 0)
     {
         ArgumentNullException.ThrowIfNull(path);
-        ArgumentOutOfRangeException.ThrowIfNegative(threads);
-        if (!DeviceName.TryParse(device, out var name))
-            throw new ArgumentException($"Detector.Load: device expects {DeviceName.Expected} but is {device}", nameof(device));
         var file = ModelFile.Open(path);
         var model = file.CreateModel();
-        var opened = name.Open(threads);
+        var opened = DeviceName.Open("Detector.Load", device, threads);
         try
         {
             return new Detector(opened, model, file.Freeze(model, opened), file.ImageSize);

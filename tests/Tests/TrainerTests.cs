@@ -52,6 +52,22 @@ public sealed class TrainerTests(TinyRun run) : IClassFixture<TinyRun>, IDisposa
     }
 
     [Fact]
+    public void ARunKilledBeforeItsFirstCheckpointBeginsAgain()
+    {
+        using (var whole = Trainer.Start(Config("epochs=1"), folder["whole"], device, new Watcher()))
+            whole.Run(default);
+        Trainer.Start(Config("epochs=1"), folder["killed"], device, new Watcher()).Dispose();
+        File.WriteAllText(Path.Combine(folder["killed"], "metrics.jsonl"), """{"type":"step","epoch":0,"step":1,"lr":0.1,"gradient_norm":1,"loss":1}""" + "\n");
+        using (var again = Trainer.Resume(folder["killed"], [], device, new Watcher()))
+            again.Run(default);
+        foreach (string name in new[] { "last.safetensors", "metrics.jsonl" })
+            Assert.Equal(File.ReadAllBytes(Path.Combine(folder["whole"], name)), File.ReadAllBytes(Path.Combine(folder["killed"], name)));
+
+        File.Delete(Path.Combine(folder["whole"], "last.safetensors"));
+        Assert.Contains("last.safetensors is missing", Assert.Throws<DataException>(() => Trainer.Resume(folder["whole"], [], device, new Watcher())).Message);
+    }
+
+    [Fact]
     public void ASettingThatDoesNotFitTheDataLeavesNoRunBehind()
     {
         string path = folder["run"];

@@ -21,6 +21,8 @@ internal sealed class RunFolder
 
     public string Last => File("last.safetensors");
 
+    public bool HasCheckpoint => System.IO.File.Exists(Last);
+
     public string Best => File("best.safetensors");
 
     public string Curves => File("curves.png");
@@ -36,7 +38,7 @@ internal sealed class RunFolder
     public static RunFolder New(string path, string data)
     {
         var run = new RunFolder(path);
-        if (System.IO.File.Exists(run.Last) || System.IO.File.Exists(run.Config))
+        if (run.HasCheckpoint || System.IO.File.Exists(run.Config))
             throw new DataException($"{path}: holds a run already; resume it or choose another folder");
         bool isFolder = Directory.Exists(data);
         string home = Full(isFolder ? data : System.IO.Path.GetDirectoryName(Full(data))!);
@@ -60,13 +62,13 @@ internal sealed class RunFolder
         AtomicFile.WriteText(Config, config);
     }
 
-    /// <summary>The folder of a run to go on with.</summary>
+    /// <summary>The folder of a run to go on with; one killed in its first epoch has no checkpoint yet and begins again.</summary>
     public static RunFolder Open(string path)
     {
         var run = new RunFolder(path);
         if (!System.IO.File.Exists(run.Config))
             throw new DataException($"{path}: is no run folder (config.yaml is missing)");
-        if (!System.IO.File.Exists(run.Last))
+        if (!run.HasCheckpoint && System.IO.File.Exists(run.Best))
             throw new DataException($"{path}: has no checkpoint to resume from (last.safetensors is missing); start the run again in another folder");
         return run;
     }

@@ -63,10 +63,11 @@ internal sealed class Trainer : IDisposable
         var config = ConfigKeys.Build([.. ConfigKeys.ReadFile(folder.Config), .. changes]);
         var (training, validation) = OpenData(config);
         var trainer = new Trainer(config, folder, device, observer, training, validation);
-        trainer.Restore();
+        if (folder.HasCheckpoint)
+            trainer.Restore();
         folder.TruncateLog(trainer.state.Step, trainer.state.EvaluatedStep);
         trainer.curves.Reload();
-        observer.Note($"resumed {path} at step {trainer.state.Step} of {trainer.TotalSteps}"
+        observer.Note((folder.HasCheckpoint ? $"resumed {path}" : $"{path} has no checkpoint yet: begins again") + $" at step {trainer.state.Step} of {trainer.TotalSteps}"
             + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
             + (trainer.state.Step >= trainer.TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
         AtomicFile.WriteText(folder.Config, Effective(config));
@@ -260,7 +261,7 @@ internal sealed class Trainer : IDisposable
     private void Handle(Anomaly anomaly, bool applied)
     {
         anomaliesInARow++;
-        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && File.Exists(folder.Last);
+        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && folder.HasCheckpoint;
         if (config.NonFinite == NonFinitePolicy.Stop || (applied && !rollsBack))
             throw new TrainingException($"{anomaly}. Lower lr, lengthen warmup_steps, or set non_finite=skip; the last checkpoint in {folder.Path} is whole");
         if (anomaliesInARow >= Anomaly.Limit)

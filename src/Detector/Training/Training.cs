@@ -19,16 +19,24 @@ public sealed class Training : IDisposable
     /// <param name="data">VOC folder, YOLO data.yaml, or a YAML that names COCO JSON files.</param>
     /// <param name="folder">Folder of the run; must not hold one.</param>
     /// <param name="settings">Any of the configuration's keys as "key=value", for example "model=ttfnet-18" or "epochs=24".</param>
+    /// <param name="device">"cpu", "cuda:N", "opencl:N" or "ilgpu-cpu"; "auto" is the fastest that works.</param>
+    /// <param name="threads">Threads that compute on "cpu"; 0 means all cores. Results do not depend on it.</param>
     /// <exception cref="DataException">The data, the folder or a setting is not usable; the message says which and why.</exception>
-    public static Training Start(string data, string folder, params string[] settings) =>
-        Open((device, observer) => Trainer.Start(ConfigKeys.Build([new("data", data, "data"), .. settings.Select(ConfigKeys.Parse)]), folder, device, observer));
+    /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>
+    /// <exception cref="Kernels.KernelException">This machine has no such device; the message says what it has or what is missing.</exception>
+    public static Training Start(string data, string folder, IEnumerable<string> settings, string device = "auto", int threads = 0) => Open(device, threads, (opened, observer) =>
+        Trainer.Start(ConfigKeys.Build([new("data", data, "data"), .. settings.Select(ConfigKeys.Parse)]), folder, opened, observer));
 
     /// <summary>Goes on with a run from its last checkpoint.</summary>
     /// <param name="folder">Folder of the run.</param>
-    /// <param name="settings">Keys to change.</param>
+    /// <param name="settings">Keys to change, as "key=value".</param>
+    /// <param name="device">As for <see cref="Start"/>; may be another one than before.</param>
+    /// <param name="threads">As for <see cref="Start"/>.</param>
     /// <exception cref="DataException">The folder holds no run, or its checkpoint does not fit.</exception>
-    public static Training Resume(string folder, params string[] settings) =>
-        Open((device, observer) => Trainer.Resume(folder, [.. settings.Select(ConfigKeys.Parse)], device, observer));
+    /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>
+    /// <exception cref="Kernels.KernelException">This machine has no such device.</exception>
+    public static Training Resume(string folder, IEnumerable<string> settings, string device = "auto", int threads = 0) =>
+        Open(device, threads, (opened, observer) => Trainer.Resume(folder, [.. settings.Select(ConfigKeys.Parse)], opened, observer));
 
     /// <summary>Trains to the end, or until asked to stop, which writes a checkpoint first.</summary>
     /// <returns>COCO AP of the last evaluation, in [0, 1]; NaN when there was none.</returns>
@@ -46,9 +54,9 @@ public sealed class Training : IDisposable
         device.Dispose();
     }
 
-    private static Training Open(Func<Device, ITrainObserver, Trainer> make)
+    private static Training Open(string name, int threads, Func<Device, ITrainObserver, Trainer> make)
     {
-        var device = new CpuDevice();
+        var device = DeviceName.Open("Training", name, threads);
         try
         {
             var observer = new Observer();

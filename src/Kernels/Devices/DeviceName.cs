@@ -26,6 +26,16 @@ internal readonly record struct DeviceName(string Kind, int Index)
         return true;
     }
 
+    /// <summary>The device of a name that a program gave.</summary>
+    /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>
+    /// <exception cref="KernelException">No such device on this machine.</exception>
+    public static Device Open(string operation, string device, int threads)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(threads);
+        return TryParse(device, out var name) ? name.Open(threads)
+            : throw new ArgumentException($"{operation}: device expects {Expected} but is {device}", nameof(device));
+    }
+
     /// <param name="threads">Of the processor's team; 0 means all cores.</param>
     /// <exception cref="KernelException">No such device on this machine; says what was found or which library is missing.</exception>
     public Device Open(int threads) => Kind is Auto or Cpu ? new CpuDevice(threads) : GpuDevice.Open(ToString());
