@@ -6,7 +6,7 @@ namespace CudaKernels.Kernels.Devices;
 
 /// <summary>
 /// Finds the drivers under the names that machines without development packages have: libcuda.so.1 and libOpenCL.so.1, where the
-/// compiler library asks for "cuda" and "OpenCL". Installed once, before its first call.
+/// compiler library and <see cref="CudaDriver"/> ask for "cuda" and "OpenCL". Installed once, before their first call.
 /// </summary>
 internal static class GpuLibraries
 {
@@ -14,6 +14,7 @@ internal static class GpuLibraries
     private static readonly Lazy<bool> Installed = new(() =>
     {
         NativeLibrary.SetDllImportResolver(typeof(Context).Assembly, Resolve);
+        NativeLibrary.SetDllImportResolver(typeof(GpuLibraries).Assembly, Resolve);
         return true;
     });
 
