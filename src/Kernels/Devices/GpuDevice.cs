@@ -44,6 +44,11 @@ internal class GpuDevice : Device
 
     public override MemoryPool Pool => pool;
 
+    /// <summary>What is below this class, for checks of the driver and libraries that take its handles.</summary>
+    public Accelerator Accelerator => accelerator;
+
+    public AcceleratorStream Stream => stream;
+
     /// <summary>The kernels launched so far.</summary>
     public IReadOnlyCollection<MethodInfo> Kernels => launchers.Keys;
 

@@ -16,11 +16,14 @@ namespace CudaKernels.Kernels;
 internal static class KernelLoader
 {
     /// <summary>A launcher of the kernel for explicitly grouped launches; hold it strongly, the library's own cache does not.</summary>
-    public static TLauncher Load<TLauncher>(Accelerator accelerator, MethodInfo kernel) where TLauncher : Delegate
+    /// <param name="rewrite">A last change to PTX, for checks that compare variants of one text.</param>
+    public static TLauncher Load<TLauncher>(Accelerator accelerator, MethodInfo kernel, Func<string, string>? rewrite = null) where TLauncher : Delegate
     {
         try
         {
             var compiled = Compile(accelerator.GetBackend(), kernel, (accelerator as CudaAccelerator)?.Architecture ?? default);
+            if (rewrite is not null && compiled is PTXCompiledKernel ptx)
+                PtxText(ptx) = rewrite(ptx.PTXAssembly);
             return accelerator.LoadKernel(compiled).CreateLauncherDelegate<TLauncher>();
         }
         catch (Exception e) when (e is not KernelException)
