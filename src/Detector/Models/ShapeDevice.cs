@@ -55,9 +55,9 @@ internal sealed class ShapeDevice : Device
     /// <summary>Hands out one address that must never be followed.</summary>
     private sealed class EmptyPool(Device device) : MemoryPool(device)
     {
-        protected override nint Allocate(long bytes) => 64;
+        protected override DeviceBuffer Allocate(long bytes) => new(Device, 64, bytes);
 
-        protected override void Free(nint address)
+        protected override void Free(DeviceBuffer block)
         {
         }
     }

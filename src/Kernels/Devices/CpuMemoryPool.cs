@@ -5,17 +5,17 @@ namespace CudaKernels.Kernels.Devices;
 /// <summary>Host memory in 64-byte aligned blocks.</summary>
 internal sealed unsafe class CpuMemoryPool(Device device) : MemoryPool(device)
 {
-    protected override nint Allocate(long bytes)
+    protected override DeviceBuffer? Allocate(long bytes)
     {
         try
         {
-            return (nint)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+            return new DeviceBuffer(Device, (nint)NativeMemory.AlignedAlloc((nuint)bytes, 64), bytes);
         }
         catch (OutOfMemoryException)
         {
-            return 0;
+            return null;
         }
     }
 
-    protected override void Free(nint address) => NativeMemory.AlignedFree((void*)address);
+    protected override void Free(DeviceBuffer block) => NativeMemory.AlignedFree((void*)block.Address);
 }

@@ -263,8 +263,9 @@ internal class GpuDevice : Device
     [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_GenericAddressSpace")]
     private static extern void SetGenericAddressSpace(CLCapabilityContext capabilities, bool value);
 
-    private ArrayView<byte> Bytes(TensorView view) =>
-        pool.Bytes(view.Buffer).SubView(view.Offset * view.Type.Size(), view.Bytes);
+    private ArrayView<byte> Bytes(TensorView view) => view.Buffer is GpuBuffer buffer && buffer.Device == this
+        ? buffer.View.SubView(view.Offset * view.Type.Size(), view.Bytes)
+        : throw new KernelException($"TensorView: {view} is used on {Name} but lives on {view.Buffer.Device.Name}");
 
     private ArrayView<T> View<T>(TensorView view, DType type) where T : unmanaged =>
         view.IsNone ? default

@@ -10,6 +10,8 @@ internal abstract class MemoryPool(Device device) : IDisposable
     private readonly HashSet<DeviceBuffer> live = [];
     private readonly Lock gate = new();
 
+    protected Device Device { get; } = device;
+
     public long LiveBytes { get; private set; }
 
     public long CachedBytes { get; private set; }
@@ -61,7 +63,7 @@ internal abstract class MemoryPool(Device device) : IDisposable
         {
             foreach (var stack in free.Values)
                 while (stack.TryPop(out var block))
-                    Free(block.Address);
+                    Free(block);
             CachedBytes = 0;
         }
     }
@@ -72,16 +74,19 @@ internal abstract class MemoryPool(Device device) : IDisposable
         {
             Trim();
             foreach (var block in live)
-                Free(block.Address);
+                Free(block);
             live.Clear();
             LiveBytes = 0;
         }
     }
 
-    /// <summary>Address of a new block, aligned to 64 bytes or more; zero when the device has no room.</summary>
-    protected abstract nint Allocate(long bytes);
+    /// <summary>A new block, aligned to 64 bytes or more; null when the device has no room.</summary>
+    protected abstract DeviceBuffer? Allocate(long bytes);
 
-    protected abstract void Free(nint address);
+    protected abstract void Free(DeviceBuffer block);
+
+    /// <summary>How much there is, for the message that it does not suffice; empty if unknown.</summary>
+    protected virtual string Room => "";
 
     internal static long SizeClass(long bytes)
     {
@@ -91,20 +96,18 @@ internal abstract class MemoryPool(Device device) : IDisposable
         return (bytes + step - 1) / step * step;
     }
 
+    protected static string Size(long bytes) => bytes >= 1 << 20 ? $"{bytes >> 20} MiB" : $"{(bytes + 1023) >> 10} KiB";
+
     private DeviceBuffer Create(long size, string owner)
     {
-        nint address = Allocate(size);
-        if (address == 0)
-        {
-            Trim();
-            address = Allocate(size);
-        }
-        if (address == 0)
-            throw new KernelException($"{owner}: {device.Name} has no {size >> 20} MiB left. Largest owners: {Owners()}. Use a smaller batch or image size");
-        return new DeviceBuffer(device, address, size);
+        if (Allocate(size) is { } block)
+            return block;
+        Trim();
+        return Allocate(size) ?? throw new KernelException(
+            $"{owner}: {Device.Name} has no {Size(size)} left{Room}. Largest owners: {Owners()}. Use a smaller batch or image size");
     }
 
-    private string Owners() => string.Join(", ", live.GroupBy(b => b.Owner ?? "?")
+    private string Owners() => live.Count == 0 ? "none" : string.Join(", ", live.GroupBy(b => b.Owner ?? "?")
         .Select(g => (Name: g.Key, Bytes: g.Sum(b => b.Bytes))).OrderByDescending(g => g.Bytes).Take(5)
-        .Select(g => $"{g.Name} {g.Bytes >> 20} MiB"));
+        .Select(g => $"{g.Name} {Size(g.Bytes)}"));
 }
