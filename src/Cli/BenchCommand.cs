@@ -15,6 +15,7 @@ internal static class BenchCommand
         ["conv2d_backward"] = KernelBench.ConvBackward,
         ["conv2d_backward_weight"] = KernelBench.ConvBackwardWeight,
         ["batch_norm_train"] = KernelBench.BatchNorm,
+        ["group_norm_train"] = KernelBench.GroupNorm,
         ["conv_bn_relu_train"] = KernelBench.ConvBatchNormRelu,
         ["max_pool_train"] = KernelBench.MaxPool,
         ["upsample_bilinear_train"] = KernelBench.Bilinear,

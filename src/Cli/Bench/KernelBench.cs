@@ -33,6 +33,24 @@ internal static class KernelBench
     public static Action BatchNorm(BenchCase c, BenchTensors t) =>
         BatchNorm(t, t.Normal(c["n"], c["h"], c["w"], c["cin"]), Activation.None, t.Empty(c["n"], c["h"], c["w"], c["cin"]));
 
+    public static Action GroupNorm(BenchCase c, BenchTensors t)
+    {
+        const float epsilon = 1e-5f;
+        int[] shape = [c["n"], c["h"], c["w"], c["cin"]];
+        int batch = c["n"], channels = c["cin"], groups = c["groups"];
+        TensorView x = t.Normal(shape), y = t.Empty(shape), gradY = t.Normal(shape), gradX = t.Empty(shape);
+        TensorView gamma = t.Constant(1, channels), beta = t.Constant(0, channels), gradGamma = t.Empty(channels), gradBeta = t.Empty(channels);
+        TensorView mean = t.Empty(batch, groups), variance = t.Empty(batch, groups), sum = t.Empty(batch, channels), sumCentred = t.Empty(batch, channels);
+        return () =>
+        {
+            t.Device.Run(new GroupNormStatistics(x, mean, variance));
+            t.Device.Run(new GroupNormApply(x, mean, variance, gamma, beta, y, epsilon, Activation.None));
+            t.Device.Run(new GroupNormReduceGradient(x, y, gradY, mean, sum, sumCentred, Activation.None));
+            t.Device.Run(new GroupNormParameterGradient(sum, sumCentred, variance, gradGamma, gradBeta, epsilon, false));
+            t.Device.Run(new GroupNormInputGradient(x, y, gradY, mean, variance, gamma, sum, sumCentred, gradX, epsilon, Activation.None, false));
+        };
+    }
+
     public static Action ConvBatchNormRelu(BenchCase c, BenchTensors t)
     {
         var (x, weight, y, window) = Convolution(c, t);

@@ -1,21 +1,15 @@
-using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
-using CudaKernels.Kernels.Simd;
-using ILGPU;
 
 namespace CudaKernels.Kernels;
 
 /// <summary>
 /// y = act(γ·(x - mean) / √(variance + ε) + β (+ residual)), with batch statistics in training and running ones in evaluation.
-/// The mean is subtracted first: folded into one multiply-add, a large mean would cancel. One pass; lanes over channels
-/// (<see cref="ChannelPeriod"/>), threads over rows. y may be x or the residual.
+/// y may be x or the residual. See <see cref="NormApply"/>.
 /// </summary>
-internal readonly unsafe record struct BatchNormApply(
+internal readonly record struct BatchNormApply(
     TensorView X, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView Beta, TensorView Residual, TensorView Y,
     float Epsilon, Activation Activation) : IKernel
 {
-    private const int RowsPerThread = 16;
-
     public Cost Cost => new((Residual.IsNone ? 4.0 : 5.0) * X.Length, X.Bytes + Y.Bytes + Residual.Bytes);
 
     public void Validate()
@@ -35,94 +29,9 @@ internal readonly unsafe record struct BatchNormApply(
         Activation.Validate(Name);
     }
 
-    public void Run(CpuDevice device)
-    {
-        var rows = new ChannelPeriod(X.Shape);
-        using var parameters = new Scratch(device, new Shape(3, rows.Width), DType.F32, nameof(BatchNormApply));
-        float* mean = parameters.F32, scale = mean + rows.Width, beta = scale + rows.Width;
-        for (int c = 0; c < rows.Channels; c++)
-            scale[c] = OverDeviation(Gamma.F32[c], (double)Variance.F32[c] + Epsilon);
-        rows.Expand(Mean.AsFloats(), mean);
-        rows.Expand(new ReadOnlySpan<float>(scale, rows.Channels), scale);
-        rows.Expand(Beta.AsFloats(), beta);
-        var body = new Rows(X.F32, Residual.F32, Y.F32, mean, scale, beta, rows, Activation.Factor);
-        device.For(rows.Tasks, body, VectorRange.Grain(rows.Width));
-    }
+    public void Run(CpuDevice device) => Pass.Run(device);
 
-    /// <summary>number / √variance, rounded once.</summary>
-    public static float OverDeviation(float number, double variance) => (float)(number / Math.Sqrt(variance));
+    public void Run(GpuDevice device) => Pass.Run(device);
 
-    public void Run(GpuDevice device)
-    {
-        var grid = new ChannelGrid(X.Shape.Rows, X.Shape.Channels, RowsPerThread);
-        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
-            device.F32(X), device.F32(Mean), device.F32(Variance), device.F32(Gamma), device.F32(Beta), device.F32(Residual), device.F32(Y),
-            grid, Epsilon, Activation.Factor, Residual.IsNone ? 0 : 1));
-    }
-
-    internal readonly record struct Arguments(
-        ArrayView<float> X, ArrayView<float> Mean, ArrayView<float> Variance, ArrayView<float> Gamma, ArrayView<float> Beta, ArrayView<float> Residual,
-        ArrayView<float> Y, ChannelGrid Grid, float Epsilon, float Factor, int HasResidual)
-    {
-        /// <summary>What is added after the normalisation.</summary>
-        public float Branch(long at) => HasResidual != 0 ? Residual[at] : 0;
-    }
-
-    /// <summary>Four rows at a time, all read before the first is written: one load in flight per thread does not fill the memory bus.</summary>
-    private static void Kernel(Arguments a)
-    {
-        int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.Step;
-        if (channel >= a.Grid.Channels)
-            return;
-        float mean = a.Mean[channel], scale = OverDeviation(a.Gamma[channel], (double)a.Variance[channel] + a.Epsilon), beta = a.Beta[channel];
-        long at = (long)row * a.Grid.Channels + channel, stride = (long)step * a.Grid.Channels;
-        for (; row + 3 * step < end; row += 4 * step, at += 4 * stride)
-        {
-            long second = at + stride, third = second + stride, fourth = third + stride;
-            float x0 = a.X[at], x1 = a.X[second], x2 = a.X[third], x3 = a.X[fourth];
-            float r0 = a.Branch(at), r1 = a.Branch(second), r2 = a.Branch(third), r3 = a.Branch(fourth);
-            a.Y[at] = Activation.Apply((x0 - mean) * scale + beta + r0, a.Factor);
-            a.Y[second] = Activation.Apply((x1 - mean) * scale + beta + r1, a.Factor);
-            a.Y[third] = Activation.Apply((x2 - mean) * scale + beta + r2, a.Factor);
-            a.Y[fourth] = Activation.Apply((x3 - mean) * scale + beta + r3, a.Factor);
-        }
-        for (; row < end; row += step, at += stride)
-            a.Y[at] = Activation.Apply((a.X[at] - mean) * scale + beta + a.Branch(at), a.Factor);
-    }
-
-    private readonly struct Rows(float* x, float* residual, float* y, float* mean, float* scale, float* beta, ChannelPeriod rows, float factor)
-        : IVectorRange
-    {
-        public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
-        {
-            for (int row = start; row < end; row++)
-            {
-                int width = rows.WidthOf(row), vectors = width / TVector.Count * TVector.Count;
-                Columns<TVector>((long)row * rows.Width, 0, vectors);
-                Columns<F32x1>((long)row * rows.Width, vectors, width);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Columns<TVector>(long offset, int from, int to) where TVector : unmanaged, ISimd<TVector>
-        {
-            float* source = x + offset, target = y + offset, other = residual, m = mean, s = scale, b = beta;
-            var negative = TVector.Create(factor);
-            if (other == null)
-            {
-                for (int j = from; j < to; j += TVector.Count)
-                {
-                    var value = TVector.Fma(TVector.Load(source + j) - TVector.Load(m + j), TVector.Load(s + j), TVector.Load(b + j));
-                    TVector.Store(Activation.Apply(value, negative), target + j);
-                }
-                return;
-            }
-            other += offset;
-            for (int j = from; j < to; j += TVector.Count)
-            {
-                var value = TVector.Fma(TVector.Load(source + j) - TVector.Load(m + j), TVector.Load(s + j), TVector.Load(b + j));
-                TVector.Store(Activation.Apply(value + TVector.Load(other + j), negative), target + j);
-            }
-        }
-    }
+    private NormApply Pass => new(NormLayout.Batch(X.Shape), X, Mean, Variance, Gamma, Beta, Residual, Y, Epsilon, Activation);
 }

@@ -24,7 +24,7 @@ internal readonly unsafe record struct BatchNormParameterGradient(
     {
         for (int c = 0; c < SumGrad.Length; c++)
         {
-            float gamma = BatchNormApply.OverDeviation(SumGradCentred.F32[c], (double)Variance.F32[c] + Epsilon), beta = SumGrad.F32[c];
+            float gamma = NormApply.OverDeviation(SumGradCentred.F32[c], (double)Variance.F32[c] + Epsilon), beta = SumGrad.F32[c];
             GradGamma.F32[c] = Accumulate ? GradGamma.F32[c] + gamma : gamma;
             GradBeta.F32[c] = Accumulate ? GradBeta.F32[c] + beta : beta;
         }
@@ -42,7 +42,7 @@ internal readonly unsafe record struct BatchNormParameterGradient(
         long c = Grid.GlobalLinearIndex;
         if (c >= a.SumGrad.Length)
             return;
-        float gamma = BatchNormApply.OverDeviation(a.SumGradCentred[c], (double)a.Variance[c] + a.Epsilon), beta = a.SumGrad[c];
+        float gamma = NormApply.OverDeviation(a.SumGradCentred[c], (double)a.Variance[c] + a.Epsilon), beta = a.SumGrad[c];
         a.GradGamma[c] = a.Accumulate != 0 ? a.GradGamma[c] + gamma : gamma;
         a.GradBeta[c] = a.Accumulate != 0 ? a.GradBeta[c] + beta : beta;
     }

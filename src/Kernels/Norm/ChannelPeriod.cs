@@ -11,16 +11,16 @@ internal readonly unsafe struct ChannelPeriod
     private const int WidestVector = 16;
     private const int ManyChannels = 128;
 
-    public ChannelPeriod(Shape shape)
+    public ChannelPeriod(long rows, int channels)
     {
-        Channels = shape.Channels;
+        Channels = channels;
         Repeat = 1;
         if (Channels < ManyChannels)
             while (Channels * Repeat % WidestVector != 0)
                 Repeat *= 2;
         Width = Channels * Repeat;
-        Rows = Width == 0 ? 0 : checked((int)(shape.Length / Width));
-        Rest = (int)(shape.Length - (long)Rows * Width);
+        Rows = Width == 0 ? 0 : checked((int)(rows * channels / Width));
+        Rest = (int)(rows * channels - (long)Rows * Width);
     }
 
     public int Channels { get; }

@@ -105,6 +105,19 @@ public class GradientTests
         LayerTest.CheckGradients(block, [Input(7, 2, 4, 3, 3)], x => block.Forward(x[0]));
     }
 
+    [Fact]
+    public void GroupNormSharedWithAnotherReader()
+    {
+        var conv = new Conv2d(3, 6, 3, bias: false);
+        var norm = new GroupNorm(3, 6);
+        var block = new LayerTest.Holder(("conv", conv), ("norm", norm));
+        LayerTest.CheckGradients(block, [Input(22, 2, 3, 5, 3)], x =>
+        {
+            var y = conv.Forward(x[0]);
+            return Functional.Add(norm.Forward(norm.Forward(y, Activation.LeakyRelu(0.2f))), y);
+        }, tolerance: 1e-2);
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -10,35 +10,35 @@ namespace CudaKernels.Kernels;
 /// first one so that a large mean costs no digits; a group merges its threads as a tree in double, a second kernel the chunks.
 /// The data is read once.
 /// </summary>
-internal readonly unsafe partial record struct BatchNormStatistics
+internal readonly unsafe partial record struct NormMoments
 {
     private const int RowsPerThread = 32;
 
     public void Run(GpuDevice device)
     {
-        var grid = new ChannelGrid(X.Shape.Rows, X.Shape.Channels, RowsPerThread, GpuReduce.MostGroups);
-        using var scratch = GpuReduce.RentDoubles(device, 2 * grid.Groups * grid.Columns, nameof(BatchNormStatistics));
+        var grid = new ImageGrid(Layout, RowsPerThread, GpuReduce.MostGroups);
+        using var scratch = GpuReduce.RentDoubles(device, 2L * Layout.Images * Layout.Channels * grid.One.Chunks, Owner);
         var partial = GpuReduce.Doubles(device, scratch);
         device.Launch(ChunkKernel, grid.Groups, ChannelGrid.Threads, new ChunkArguments(device.F32(X), partial, grid));
-        device.Launch(MergeKernel, grid.Channels, ChannelGrid.Threads, new MergeArguments(partial, device.F32(Mean), device.F32(Variance), grid));
+        device.Launch(MergeKernel, (long)Layout.Images * Layout.Groups, ChannelGrid.Threads, new MergeArguments(partial, device.F32(Mean), device.F32(Variance), grid));
     }
 
-    internal readonly record struct ChunkArguments(ArrayView<float> X, ArrayView<double> Partial, ChannelGrid Grid);
+    internal readonly record struct ChunkArguments(ArrayView<float> X, ArrayView<double> Partial, ImageGrid Grid);
 
-    internal readonly record struct MergeArguments(ArrayView<double> Partial, ArrayView<float> Mean, ArrayView<float> Variance, ChannelGrid Grid);
+    internal readonly record struct MergeArguments(ArrayView<double> Partial, ArrayView<float> Mean, ArrayView<float> Variance, ImageGrid Grid);
 
-    /// <summary>Mean and squares of channel c in chunk k to partial[2·(c·chunks + k)] and the number after it.</summary>
+    /// <summary>Mean and squares of (image, channel) c in chunk k to partial[2·(c·chunks + k)] and the number after it.</summary>
     private static void ChunkKernel(ChunkArguments a)
     {
         var counts = SharedMemory.Allocate<double>(ChannelGrid.Threads);
         var means = SharedMemory.Allocate<double>(ChannelGrid.Threads);
         var squares = SharedMemory.Allocate<double>(ChannelGrid.Threads);
         var x = a.X;
-        int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.Step, count = 0;
+        int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.One.Step, count = 0;
         float shift = 0, mean = 0, square = 0;
-        if (channel < a.Grid.Channels && row < end)
+        if (channel < a.Grid.Layout.Channels && row < end)
         {
-            long at = (long)row * a.Grid.Channels + channel, stride = (long)step * a.Grid.Channels;
+            long at = a.Grid.At(row), stride = a.Grid.Stride;
             shift = x[at];
             for (; row + 7 * step < end; row += 8 * step, at += 8 * stride)
             {
@@ -67,26 +67,28 @@ internal readonly unsafe partial record struct BatchNormStatistics
                 square += distance * (distance - part);
             }
         }
-        MergeThreads(counts, means, squares, count, (double)shift + mean, square, a.Grid.Columns);
-        if (Group.IdxX < a.Grid.Columns && channel < a.Grid.Channels)
+        MergeThreads(counts, means, squares, count, (double)shift + mean, square, a.Grid.One.Columns);
+        if (Group.IdxX < a.Grid.One.Columns && channel < a.Grid.Layout.Channels)
         {
-            long to = 2 * ((long)channel * a.Grid.Chunks + a.Grid.Chunk);
+            long to = 2 * (a.Grid.OfChannel * a.Grid.One.Chunks + a.Grid.Chunk);
             a.Partial[to] = means[Group.IdxX];
             a.Partial[to + 1] = squares[Group.IdxX];
         }
     }
 
+    /// <summary>The chunks of a group's channels lie one after another.</summary>
     private static void MergeKernel(MergeArguments a)
     {
         var counts = SharedMemory.Allocate<double>(ChannelGrid.Threads);
         var means = SharedMemory.Allocate<double>(ChannelGrid.Threads);
         var squares = SharedMemory.Allocate<double>(ChannelGrid.Threads);
-        int channel = Grid.IdxX;
+        int chunks = a.Grid.One.Chunks;
+        long parts = (long)chunks * a.Grid.Layout.GroupChannels, first = Grid.IdxX * parts;
         double count = 0, mean = 0, square = 0;
-        for (int chunk = Group.IdxX; chunk < a.Grid.Chunks; chunk += ChannelGrid.Threads)
+        for (long part = Group.IdxX; part < parts; part += ChannelGrid.Threads)
         {
-            long from = 2 * ((long)channel * a.Grid.Chunks + chunk);
-            double rows = a.Grid.RowsOf(chunk), distance = a.Partial[from] - mean, share = rows / Math.Max(1, count + rows);
+            long from = 2 * (first + part);
+            double rows = a.Grid.One.RowsOf((int)(part % chunks)), distance = a.Partial[from] - mean, share = rows / Math.Max(1, count + rows);
             mean += distance * share;
             square += a.Partial[from + 1] + distance * distance * (count * share);
             count += rows;
@@ -94,8 +96,8 @@ internal readonly unsafe partial record struct BatchNormStatistics
         MergeThreads(counts, means, squares, count, mean, square, 1);
         if (Group.IdxX == 0)
         {
-            a.Mean[channel] = (float)means[0];
-            a.Variance[channel] = (float)(squares[0] / Math.Max(1, a.Grid.Rows));
+            a.Mean[Grid.IdxX] = (float)means[0];
+            a.Variance[Grid.IdxX] = (float)(squares[0] / Math.Max(1, counts[0]));
         }
     }
 

@@ -4,37 +4,37 @@ using ILGPU;
 namespace CudaKernels.Kernels;
 
 /// <summary>The ILGPU path: the two sums of <see cref="GpuReduce"/>, four rows of a thread at a time.</summary>
-internal readonly unsafe partial record struct BatchNormReduceGradient
+internal readonly unsafe partial record struct NormGradientSums
 {
     private const int RowsPerThread = 32;
 
     public void Run(GpuDevice device)
     {
-        var grid = new ChannelGrid(X.Shape.Rows, X.Shape.Channels, RowsPerThread, GpuReduce.MostGroups);
-        long count = (long)grid.Channels * grid.Chunks;
-        using var scratch = GpuReduce.RentDoubles(device, 2 * count, nameof(BatchNormReduceGradient));
+        var grid = new ImageGrid(Layout, RowsPerThread, GpuReduce.MostGroups);
+        long count = (long)Layout.Images * Layout.Channels * grid.One.Chunks;
+        using var scratch = GpuReduce.RentDoubles(device, 2 * count, nameof(NormGradientSums));
         var partial = GpuReduce.Doubles(device, scratch);
         ArrayView<double> sums = partial.SubView(0, count), centred = partial.SubView(count, count);
         var y = device.F32(Activation.Kind == ActivationKind.None ? GradY : Y); // any view will do: the factor is 1
         device.Launch(ChunkKernel, grid.Groups, ChannelGrid.Threads,
             new ChunkArguments(device.F32(X), y, device.F32(GradY), device.F32(Mean), sums, centred, grid, Activation.Factor));
-        GpuReduce.SumChunks(device, sums, grid.Chunks, SumGrad, accumulate: false);
-        GpuReduce.SumChunks(device, centred, grid.Chunks, SumGradCentred, accumulate: false);
+        GpuReduce.SumChunks(device, sums, grid.One.Chunks, SumGrad, accumulate: false);
+        GpuReduce.SumChunks(device, centred, grid.One.Chunks, SumGradCentred, accumulate: false);
     }
 
     internal readonly record struct ChunkArguments(
         ArrayView<float> X, ArrayView<float> Y, ArrayView<float> GradY, ArrayView<float> Mean, ArrayView<double> Sums, ArrayView<double> Centred,
-        ChannelGrid Grid, float Factor);
+        ImageGrid Grid, float Factor);
 
     private static void ChunkKernel(ChunkArguments a)
     {
         var shared = SharedMemory.Allocate<double>(ChannelGrid.Threads);
-        int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.Step;
+        int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.One.Step;
         float sum = 0, centred = 0;
-        if (channel < a.Grid.Channels)
+        if (channel < a.Grid.Layout.Channels)
         {
-            float mean = a.Mean[channel];
-            long at = (long)row * a.Grid.Channels + channel, stride = (long)step * a.Grid.Channels;
+            float mean = a.Mean[a.Grid.OfGroup];
+            long at = a.Grid.At(row), stride = a.Grid.Stride;
             for (; row + 3 * step < end; row += 4 * step, at += 4 * stride)
             {
                 long second = at + stride, third = second + stride, fourth = third + stride;
@@ -51,14 +51,15 @@ internal readonly unsafe partial record struct BatchNormReduceGradient
                 centred += g * (a.X[at] - mean);
             }
         }
-        bool writes = Group.IdxX < a.Grid.Columns && channel < a.Grid.Channels;
-        long to = (long)channel * a.Grid.Chunks + a.Grid.Chunk;
-        GpuReduce.Tree(shared, sum, a.Grid.Columns);
+        int columns = a.Grid.One.Columns;
+        bool writes = Group.IdxX < columns && channel < a.Grid.Layout.Channels;
+        long to = a.Grid.OfChannel * a.Grid.One.Chunks + a.Grid.Chunk;
+        GpuReduce.Tree(shared, sum, columns);
         if (writes)
             a.Sums[to] = shared[Group.IdxX];
         // The second tree begins in the same memory.
         Group.Barrier();
-        GpuReduce.Tree(shared, centred, a.Grid.Columns);
+        GpuReduce.Tree(shared, centred, columns);
         if (writes)
             a.Centred[to] = shared[Group.IdxX];
     }
