@@ -46,7 +46,7 @@ internal readonly record struct Conv2dForward(
     }
 
     /// <summary>
-    /// Depthwise where that fits, else an implicit matrix product: rows = output pixels, depth = taps x channels, columns = output channels. An image of few channels
+    /// Depthwise where that fits, <see cref="Winograd"/> where it pays, else an implicit matrix product: rows = output pixels, depth = taps x channels, columns = output channels. An image of few channels
     /// is copied once with its zero columns, so that a whole kernel row is one contiguous run of S·C values.
     /// </summary>
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
@@ -55,6 +55,21 @@ internal readonly record struct Conv2dForward(
         var w = Window;
         if (Depthwise.Fits(z))
             Depthwise.Forward<TVector>(device, z, X.F32, Weight.F32, Bias.F32, Y.F32, Activation.Factor, nameof(Conv2dForward));
+        else if (Winograd.Pays(z))
+            Winograd.Run<TVector>(device, new WinogradProblem
+            {
+                Batch = z.Batch,
+                PadY = w.PadY,
+                PadX = w.PadX,
+                Source = new(X.F32, z.Height, z.Width, z.InChannels),
+                Target = new(Y.F32, z.OutHeight, z.OutWidth, z.OutChannels),
+                Weight = Weight.F32,
+                WeightTap = z.InChannels,
+                WeightIn = 1,
+                WeightOut = (nint)w.Area * z.InChannels,
+                Bias = Bias.IsNone ? null : Bias.F32,
+                Factor = Activation.Factor,
+            }, nameof(Conv2dForward));
         else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
         {
             using var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dForward));

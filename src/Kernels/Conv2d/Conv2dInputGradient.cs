@@ -56,7 +56,7 @@ internal readonly record struct Conv2dInputGradient(
     }
 
     /// <summary>
-    /// Depthwise where that fits. Else pixels of x fall into StrideY·StrideX classes by their position modulo the stride; all pixels of a class see the same taps, and
+    /// Depthwise where that fits, <see cref="Winograd"/> where it pays. Else pixels of x fall into StrideY·StrideX classes by their position modulo the stride; all pixels of a class see the same taps, and
     /// neighbours in a class see neighbours of gradY. So each class is one implicit matrix product: rows = its pixels, depth =
     /// its taps x output channels, columns = input channels. A class no tap reaches gets zeros (the sum of no taps).
     /// </summary>
@@ -67,10 +67,37 @@ internal readonly record struct Conv2dInputGradient(
             Depthwise.InputGradient<TVector>(device, Shapes, GradY.F32, Weight.F32, Bias.F32, GradX.F32, Accumulate, nameof(Conv2dInputGradient));
             return;
         }
+        if (Winograd.Pays(Shapes))
+        {
+            Turned<TVector>(device);
+            return;
+        }
         using var taps = new Scratch(device, new Shape(3, Window.Area), DType.I32, nameof(Conv2dInputGradient));
         for (int y = 0; y < Math.Min(Window.StrideY, Shapes.Height); y++)
             for (int x = 0; x < Math.Min(Window.StrideX, Shapes.Width); x++)
                 RunClass<TVector>(device, y, x, taps.I32);
+    }
+
+    /// <summary>At stride 1 the adjoint is itself a convolution: of gradY with the kernels turned by 180 degrees, inputs and outputs exchanged.</summary>
+    private unsafe void Turned<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
+    {
+        var z = Shapes;
+        Winograd.Run<TVector>(device, new WinogradProblem
+        {
+            Batch = z.Batch,
+            PadY = Window.KernelHeight - 1 - Window.PadY,
+            PadX = Window.KernelWidth - 1 - Window.PadX,
+            Source = new(GradY.F32, z.OutHeight, z.OutWidth, z.OutChannels),
+            Target = new(GradX.F32, z.Height, z.Width, z.InChannels),
+            Weight = Weight.F32,
+            WeightTap = z.InChannels,
+            WeightIn = (nint)Window.Area * z.InChannels,
+            WeightOut = 1,
+            Turned = true,
+            Bias = Bias.IsNone ? null : Bias.F32,
+            Factor = 1,
+            Accumulate = Accumulate,
+        }, nameof(Conv2dInputGradient));
     }
 
     private unsafe void RunClass<TVector>(CpuDevice device, int firstY, int firstX, int* taps) where TVector : unmanaged, ISimd<TVector>

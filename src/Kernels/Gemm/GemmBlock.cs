@@ -20,6 +20,13 @@ internal static unsafe class GemmBlock
         return (long)(n + width - 1) / width * width * k;
     }
 
+    /// <summary>Where in a packed B of k rows the panel that begins with a column, a multiple of the panel's width, has its row j.</summary>
+    public static long PackedRow<TVector>(int n, int k, int j, int column) where TVector : unmanaged, ISimd<TVector>
+    {
+        int width = RegisterTile.Width<TVector>(), start = j / MaxDepth * MaxDepth, depth = Math.Min(MaxDepth, k - start);
+        return PackedFloats<TVector>(n, start) + (long)column * depth + (long)(j - start) * width;
+    }
+
     /// <summary>Packs op(B)[k,n], whose element (j, column) lies at b[j·rowStride + column·columnStride].</summary>
     public static void PackB<TVector>(int n, int k, float* b, nint rowStride, nint columnStride, float* packedB) where TVector : unmanaged, ISimd<TVector>
     {

@@ -1,0 +1,200 @@
+using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// The problem of <see cref="Winograd"/>: target = act(bias + source * kernel (+ target)), a 3x3 convolution of stride 1. Element (tap, in, out)
+/// of the kernel lies at Weight[tap·WeightTap + in·WeightIn + out·WeightOut]; turned by 180 degrees where <see cref="Turned"/>.
+/// </summary>
+internal unsafe struct WinogradProblem
+{
+    public int Batch, PadY, PadX;
+    public WinogradImage Source, Target;
+    public float* Weight;
+    public nint WeightTap, WeightIn, WeightOut;
+    public bool Turned;
+
+    /// <summary>Null for none.</summary>
+    public float* Bias;
+
+    /// <summary><see cref="Activation.Factor"/>.</summary>
+    public float Factor;
+
+    public bool Accumulate;
+}
+
+/// <summary>
+/// 3x3 convolution of stride 1 by F(4x4, 3x3) (<see cref="WinogradMaps"/>): at each of 36 points a product (tile, in) x (in, out), a quarter of the direct
+/// multiplications. Tiles go in chunks whose transformed sources and sums stay in the last-level cache, in three steps: sources are
+/// mapped; a task maps the kernels of some panels of output channels, which are read once while they are fresh, and multiplies; sums
+/// are mapped back. An element is summed over input channels in one order, so how work is dealt does not show in the result.
+/// </summary>
+internal static unsafe class Winograd
+{
+    private const int ChunkFloats = 3 << 20, KernelFloats = 3 << 18, FewestTiles = 24, PackedRows = 16, LeastChannels = 16;
+
+    /// <summary>Whether this takes enough fewer multiplications than the direct sum to pay for its maps.</summary>
+    public static bool Pays(in Conv2dShapes z) =>
+        Fits(z.Window) && z.Groups == 1 && Math.Min(z.InChannels, z.OutChannels) >= LeastChannels && Tiles(z.Batch, z.OutHeight, z.OutWidth) >= 4
+        && 3L * WinogradMaps.Points * Tiles(z.Batch, z.OutHeight, z.OutWidth) <= 2L * 9 * z.Outputs;
+
+    public static bool Fits(Window w) => w is { KernelHeight: 3, KernelWidth: 3, StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1, PadY: <= 2, PadX: <= 2 };
+
+    public static long Tiles(int batch, int height, int width) => (long)batch * Across(height) * Across(width);
+
+    public static int Across(int pixels) => (pixels + WinogradMaps.Output - 1) / WinogradMaps.Output;
+
+    /// <summary>Tiles at a time, for that many floats a tile at each point.</summary>
+    public static int Chunk(long tiles, int channels)
+    {
+        long most = Math.Max(FewestTiles, ChunkFloats / WinogradMaps.Points / Math.Max(1, channels)), chunks = Math.Max(1, (tiles + most - 1) / most);
+        return checked((int)((tiles + chunks - 1) / chunks));
+    }
+
+    public static void Run<TVector>(CpuDevice device, in WinogradProblem problem, string owner) where TVector : unmanaged, ISimd<TVector>
+    {
+        int inChannels = problem.Source.Channels, outChannels = problem.Target.Channels, threads = device.Team.Threads, width = RegisterTile.Width<TVector>();
+        long tiles = Tiles(problem.Batch, problem.Target.Height, problem.Target.Width);
+        int chunk = Chunk(tiles, inChannels + outChannels);
+        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(chunk, outChannels);
+        int panels = (outChannels + width - 1) / width, panelFloats = WinogradMaps.Points * inChannels * width;
+        int panelsPerTask = Math.Clamp(KernelFloats / Math.Max(1, panelFloats), 1, (panels + threads - 1) / threads);
+        int panelGroups = (panels + panelsPerTask - 1) / panelsPerTask;
+        int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / FewestTiles));
+
+        using var domain = new Scratch(device, new Shape(checked(sources.Floats + sums.Floats)), DType.F32, owner);
+        int kernelPoint = checked(panelsPerTask * inChannels * width + WinogradTiles.LineFloats);
+        using var kernels = new Scratch(device, new Shape(threads, checked(WinogradMaps.Points * kernelPoint)), DType.F32, owner);
+        using var zeros = new Scratch(device, new Shape(inChannels), DType.F32, owner);
+        new Span<float>(zeros.F32, inChannels).Clear();
+        var body = new Body
+        {
+            Problem = problem,
+            Sources = sources,
+            Sums = sums,
+            SourceDomain = domain.F32,
+            SumDomain = domain.F32 + sources.Floats,
+            Kernels = kernels.F32,
+            KernelPoint = kernelPoint,
+            Zeros = zeros.F32,
+            Columns = panelsPerTask * width,
+            TileGroups = tileGroups,
+        };
+        for (long first = 0; first < tiles; first += chunk)
+        {
+            body.First = first;
+            body.Tiles = (int)Math.Min(chunk, tiles - first);
+            device.Team.For(body.Tiles, new SourceBody<TVector> { Shared = body });
+            device.Team.For(panelGroups * tileGroups, new ProductBody<TVector> { Shared = body });
+            device.Team.For(body.Tiles, new SumBody<TVector> { Shared = body });
+        }
+    }
+
+    private struct Body
+    {
+        public WinogradProblem Problem;
+        public WinogradTiles Sources, Sums;
+        public float* SourceDomain, SumDomain, Kernels, Zeros;
+        public int KernelPoint, Columns, Tiles, TileGroups;
+        public long First;
+
+        /// <summary>Image and upper left output pixel of a tile of this chunk.</summary>
+        public readonly (int Image, int Y, int X) Place(int tile)
+        {
+            int across = Across(Problem.Target.Width), down = Across(Problem.Target.Height);
+            long line = (First + tile) / across;
+            return ((int)(line / down), (int)(line % down) * WinogradMaps.Output, (int)((First + tile) % across) * WinogradMaps.Output);
+        }
+    }
+
+    /// <summary>One tile of sources a task.</summary>
+    private struct SourceBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    {
+        public Body Shared;
+
+        public readonly void Invoke(int start, int end, int worker)
+        {
+            for (int tile = start; tile < end; tile++)
+            {
+                var (image, y, x) = Shared.Place(tile);
+                Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.Problem.Source, image, y - Shared.Problem.PadY, x - Shared.Problem.PadX, tile,
+                    Shared.SourceDomain, Shared.Zeros);
+            }
+        }
+    }
+
+    /// <summary>Some panels of output channels times a group of tiles a task.</summary>
+    private struct ProductBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    {
+        public Body Shared;
+
+        public readonly void Invoke(int start, int end, int worker)
+        {
+            int inChannels = Shared.Problem.Source.Channels, outChannels = Shared.Problem.Target.Channels, mapped = -1;
+            float* kernels = Shared.Kernels + (nint)worker * WinogradMaps.Points * Shared.KernelPoint;
+            for (int task = start; task < end; task++)
+            {
+                int group = task / Shared.TileGroups, part = task % Shared.TileGroups;
+                int column = group * Shared.Columns, columns = Math.Min(Shared.Columns, outChannels - column);
+                if (mapped != group)
+                    MapKernels(column, columns, kernels);
+                mapped = group;
+                int first = (int)((long)part * Shared.Tiles / Shared.TileGroups), last = (int)((part + 1L) * Shared.Tiles / Shared.TileGroups);
+                for (int point = 0; point < WinogradMaps.Points; point++)
+                    GemmBlock.Multiply<TVector>(last - first, columns, inChannels,
+                        Shared.SourceDomain + point * Shared.Sources.Point + (nint)first * inChannels, inChannels, kernels + (nint)point * Shared.KernelPoint,
+                        Shared.SumDomain + point * Shared.Sums.Point + (nint)first * outChannels + column, outChannels, accumulate: false);
+            }
+        }
+
+        /// <summary>Kernels of some output channels, at each point packed for <see cref="GemmBlock"/>.</summary>
+        [SkipLocalsInit]
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void MapKernels(int column, int columns, float* kernels)
+        {
+            const int taps = WinogradMaps.Kernel * WinogradMaps.Kernel, widest = 32;
+            int width = RegisterTile.Width<TVector>(), inChannels = Shared.Problem.Source.Channels, lanes = TVector.Count;
+            float* rows = stackalloc float[taps * PackedRows * widest];                   // (tap, input channel, output channel)
+            TVector* from = stackalloc TVector[taps];
+            TVector* to = stackalloc TVector[WinogradMaps.Points];
+            for (int channel = 0; channel < inChannels; channel += PackedRows)
+            {
+                int depth = Math.Min(PackedRows, inChannels - channel);
+                for (int panel = 0; panel < columns; panel += width)
+                {
+                    for (int tap = 0; tap < taps; tap++)
+                        Panel.Pack<TVector>(Shared.Problem.Weight + (Shared.Problem.Turned ? taps - 1 - tap : tap) * Shared.Problem.WeightTap
+                            + channel * Shared.Problem.WeightIn + (column + panel) * Shared.Problem.WeightOut, depth, Shared.Problem.WeightIn,
+                            Math.Min(width, columns - panel), Shared.Problem.WeightOut, rows + tap * PackedRows * width);
+                    float* target = kernels + GemmBlock.PackedRow<TVector>(columns, inChannels, channel, panel);
+                    for (int at = 0; at < depth * width; at += lanes)
+                    {
+                        for (int tap = 0; tap < taps; tap++)
+                            from[tap] = TVector.Load(rows + tap * PackedRows * width + at);
+                        WinogradMaps.Square<WinogradMaps.Filter, TVector>(from, to);
+                        for (int point = 0; point < WinogradMaps.Points; point++)
+                            TVector.Store(to[point], target + (nint)point * Shared.KernelPoint + at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// <summary>One tile of sums a task.</summary>
+    private struct SumBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    {
+        public Body Shared;
+
+        public readonly void Invoke(int start, int end, int worker)
+        {
+            var problem = Shared.Problem;
+            for (int tile = start; tile < end; tile++)
+            {
+                var (image, y, x) = Shared.Place(tile);
+                Shared.Sums.Outputs<TVector>(problem.Target, image, y, x, tile, Shared.SumDomain, problem.Bias, problem.Factor, problem.Accumulate);
+            }
+        }
+    }
+}
