@@ -22,6 +22,7 @@ internal static class BenchCommand
         ["heatmap_focal_loss_train"] = KernelBench.HeatmapFocal,
         ["sgd_momentum_step"] = KernelBench.SgdStep,
         ["deform_conv2d_train"] = KernelBench.DeformConv,
+        ["roi_align_train"] = KernelBench.RoiAlign,
         ["nms"] = KernelBench.Nms,
     };
 

@@ -139,6 +139,30 @@ internal static class KernelBench
         };
     }
 
+    public static Action RoiAlign(BenchCase c, BenchTensors t)
+    {
+        int count = c["rois"], bins = c["pooled"], batch = c["n"];
+        double scale = c.Number("scale");
+        var x = t.Normal(batch, c["h"], c["w"], c["cin"]);
+        // Corners anywhere in the picture, sides of 4 pixels to three tenths of it and four more, cut off at its border.
+        double[] sides = [c["w"] / scale, c["h"] / scale];
+        var rois = t.Fill(new Shape(count, 5), random =>
+        {
+            ulong roi = random.Draw / 5, part = random.Draw % 5;
+            if (part == 0)
+                return (float)Math.Floor(random.Uniform() * batch);
+            double side = sides[(part - 1) % 2], corner = random.At(5 * roi + 1 + (part - 1) % 2).Uniform() * side;
+            return (float)(part < 3 ? corner : Math.Min(side, corner + 4 + random.Uniform() * 0.3 * side));
+        });
+        TensorView y = t.Empty(count, bins, bins, c["cin"]), gradY = t.Normal(y.Shape.ToArray()), gradX = t.Empty(x.Shape.ToArray());
+        var rule = new RoiAlignRule((float)scale, c["sampling_ratio"]);
+        return () =>
+        {
+            t.Device.Run(new RoiAlignForward(x, rois, y, rule));
+            t.Device.Run(new RoiAlignInputGradient(gradY, rois, gradX, rule, Accumulate: false));
+        };
+    }
+
     private static Action BatchNorm(BenchTensors t, TensorView x, Activation activation, TensorView gradX)
     {
         const float epsilon = 1e-5f;

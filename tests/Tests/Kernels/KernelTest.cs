@@ -11,20 +11,30 @@ namespace CudaKernels.Tests;
 /// </summary>
 internal sealed class KernelTest : IDisposable
 {
-    private const int Guard = 33; // elements before and after a view; odd, so that no view is aligned to a vector
     private const byte Sentinel = 0xA5;
 
     private readonly List<(TensorView Block, int Begin, int End)> blocks = [];
+    private readonly int guard; // elements before and after a view
 
     /// <param name="lanes">Lanes of the vectors: an entry of <see cref="Lanes"/>.</param>
     /// <param name="threads">Size of the thread team; a GPU has its own.</param>
-    public KernelTest(int lanes, int threads = 2) => Device = lanes == Gpu ? GpuUnderTest.Enter() : new CpuDevice(threads, (VectorWidth)lanes);
+    public KernelTest(int lanes, int threads = 2)
+    {
+        Device = lanes is Gpu or GpuByFour ? GpuUnderTest.Enter() : new CpuDevice(threads, (VectorWidth)lanes);
+        guard = lanes == GpuByFour ? 32 : 33; // odd: no view is aligned to a vector
+    }
 
     /// <summary>Stands among the lanes for the ILGPU path.</summary>
     public const int Gpu = 0;
 
+    /// <summary>The ILGPU path with views at multiples of 128 bytes, which let kernels read four floats at once.</summary>
+    public const int GpuByFour = -4;
+
     /// <summary>For <c>[MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]</c>: every vector width, and the ILGPU path.</summary>
     public static TheoryData<int> Lanes => [1, 4, 8, 16, Gpu];
+
+    /// <summary>The same for kernels that read four floats at once where they can.</summary>
+    public static TheoryData<int> LanesAndByFour => [1, 4, 8, 16, Gpu, GpuByFour];
 
     public Device Device { get; }
 
@@ -205,12 +215,12 @@ internal sealed class KernelTest : IDisposable
     {
         int size = type.Size();
         int bytes = checked((int)shape.Length * size);
-        var block = Device.Rent(new Shape(bytes + 2 * Guard * size), DType.U8, nameof(KernelTest));
+        var block = Device.Rent(new Shape(bytes + 2 * guard * size), DType.U8, nameof(KernelTest));
         var content = new byte[block.Length];
         content.AsSpan().Fill(Sentinel);
-        content.AsSpan(Guard * size, bytes).Fill(0xFF);
+        content.AsSpan(guard * size, bytes).Fill(0xFF);
         Device.Upload<byte>(content, block);
-        blocks.Add((block, Guard * size, Guard * size + bytes));
-        return new TensorView(block.Buffer, Guard, shape, type);
+        blocks.Add((block, guard * size, guard * size + bytes));
+        return new TensorView(block.Buffer, guard, shape, type);
     }
 }

@@ -127,6 +127,13 @@ public class GradientTests
             x[1], Functional.UpsampleBilinear(x[0], 6, 7, alignCorners), Functional.UpsampleNearest(x[0], 6, 7), x[1]));
     }
 
+    [Fact]
+    public void RoiAlignOfASharedMap() => LayerTest.CheckGradients(null, [Input(23, 2, 5, 6, 3)], x =>
+    {
+        var rois = x[0].Scope.Upload<float>([0, 1, 2, 9, 7, 1, 0, 0, 20, 11, 1, 4, 4, 5, 5], new Shape(3, 5), "rois");
+        return Functional.Concat(Functional.RoiAlign(x[0], rois, 2, 3, new RoiAlignRule(0.5f)), Functional.RoiAlign(x[0], rois, 2, 3, new RoiAlignRule(0.5f, 2, false)));
+    });
+
     [Theory]
     [InlineData(3, 2, 1, false)]
     [InlineData(2, 2, 0, true)]
