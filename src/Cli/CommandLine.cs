@@ -11,7 +11,8 @@ internal static class CommandLine
 {
     public const int Done = 0, Failed = 1, WrongUse = 2, Interrupted = 130;
 
-    public static int Run(string[] arguments)
+    /// <param name="more">Verbs of a program that has more than the tool.</param>
+    public static int Run(string[] arguments, params ReadOnlySpan<Command> more)
     {
         var root = new RootCommand("Object detection in C#: train, evaluate and run detectors with no native framework.")
         {
@@ -25,6 +26,8 @@ internal static class CommandLine
             KernelsCommand.Create(),
             EnvCommand.Create(),
         };
+        foreach (var verb in more)
+            root.Add(verb);
         try
         {
             var parsed = root.Parse(arguments);

@@ -39,7 +39,11 @@ internal sealed class GoldenFile
 
     public IEnumerable<string> Names => entries.Keys;
 
-    public static GoldenFile Load(string path) => new(path, File.ReadAllBytes(path));
+    public static GoldenFile Load(string path)
+    {
+        ResultTrace.Opened(path);
+        return new(path, File.ReadAllBytes(path));
+    }
 
     public bool Has(string name) => entries.ContainsKey(name);
 

@@ -2,17 +2,17 @@ using Xunit;
 
 namespace CudaKernels.Tests;
 
-/// The golden references: the folder named by the variable CUDAKERNELS_GOLDEN, else ../shared/golden beside the repository.
+/// The golden references: the folder named by the variable CUDAKERNELS_GOLDEN, else "golden" beside the program, where a bundle has
+/// them, else ../shared/golden beside the repository.
 /// They are not part of the repository, so a test that needs them skips with a sentence that names what is missing.
 internal static class GoldenFolder
 {
     private const string Variable = "CUDAKERNELS_GOLDEN";
 
     /// The folder that holds CudaKernels.sln.
-    public static string RepositoryRoot { get; } = FindRepositoryRoot();
+    public static string RepositoryRoot => FindRepositoryRoot() ?? throw new DirectoryNotFoundException($"no CudaKernels.sln above {AppContext.BaseDirectory}");
 
-    public static string Path { get; } = System.IO.Path.GetFullPath(
-        Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named ? named : System.IO.Path.Combine(RepositoryRoot, "..", "shared", "golden"));
+    public static string Path { get; } = Find();
 
     public static bool Exists => Directory.Exists(Path);
 
@@ -42,10 +42,18 @@ internal static class GoldenFolder
         return files;
     }
 
-    private static string FindRepositoryRoot()
+    private static string Find()
+    {
+        if (Environment.GetEnvironmentVariable(Variable) is { Length: > 0 } named)
+            return System.IO.Path.GetFullPath(named);
+        var beside = System.IO.Path.Combine(AppContext.BaseDirectory, "golden");
+        return Directory.Exists(beside) || FindRepositoryRoot() is not { } root ? beside : System.IO.Path.GetFullPath(System.IO.Path.Combine(root, "..", "shared", "golden"));
+    }
+
+    private static string? FindRepositoryRoot()
     {
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
             if (File.Exists(System.IO.Path.Combine(folder.FullName, "CudaKernels.sln"))) return folder.FullName;
-        throw new DirectoryNotFoundException($"no CudaKernels.sln above {AppContext.BaseDirectory}");
+        return null;
     }
 }

@@ -6,7 +6,7 @@ using Xunit;
 namespace CudaKernels.Tests;
 
 /// <summary>
-/// The one device on which tests run the ILGPU path: OpenCL on the processor (pocl-opencl-icd). Tests take turns, so that each can
+/// The one device on which tests run the ILGPU path: OpenCL on the processor (pocl-opencl-icd), unless another is named. Tests take turns, so that each can
 /// count the pool's bytes. Where there is no such device the test is skipped and says so.
 /// </summary>
 internal static class GpuUnderTest
@@ -16,11 +16,15 @@ internal static class GpuUnderTest
     private static readonly HashSet<MethodInfo> Reported = [];
     private static readonly Lazy<(GpuDevice? Device, string Reason)> Shared = new(Open);
 
+    /// <summary>The device's name; set before the first test to prove another one.</summary>
+    public static string Name { get; set; } = "opencl:0";
+
     public static GpuDevice Enter()
     {
+        ResultTrace.Entered();
         var (device, reason) = Shared.Value;
         if (device is null)
-            Assert.Skip($"the ILGPU path is not tested here: {reason} (package pocl-opencl-icd)");
+            Assert.Skip($"the ILGPU path is not tested here: {reason} (opencl:0 is in the package pocl-opencl-icd)");
         Monitor.Enter(Turn);
         return device;
     }
@@ -38,7 +42,7 @@ internal static class GpuUnderTest
     {
         try
         {
-            return (GpuDevice.Open("opencl:0"), "");
+            return (GpuDevice.Open(Name), "");
         }
         catch (KernelException e)
         {

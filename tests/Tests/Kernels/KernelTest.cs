@@ -201,6 +201,7 @@ internal sealed class KernelTest : IDisposable
     {
         var values = new T[view.Length];
         Device.Download<T>(view, values);
+        ResultTrace.Read(MemoryMarshal.AsBytes<T>(values));
         return values;
     }
 

@@ -18,17 +18,16 @@ public class OverfitTests
         [(0, 16, 20, 47, 57)],
     ];
 
+    internal static readonly string[] Classes = ["red", "green"];
+
     [Fact]
     public void TtfNetLearnsFourPicturesByHeart()
     {
         using var device = new CpuDevice(2);
-        var model = ModelCatalog.Create("ttfnet-nano", ["red", "green"]);
+        var model = ModelCatalog.Create("ttfnet-nano", Classes);
         using var set = new ParameterSet(model, device, seed: 7);
         using var optimizer = new AdamW(set, weightDecay: 0, clipNorm: 35);
-        var pictures = Scenes.Select(Draw).ToArray();
-        var targets = new Targets(
-            [.. Scenes.Select(s => s.SelectMany(o => new float[] { o.X1, o.Y1, o.X2, o.Y2 }).ToArray())],
-            [.. Scenes.Select(s => s.Select(o => o.Class).ToArray())]);
+        var (pictures, targets) = Problem();
 
         var history = new List<float>();
         long liveAtTen = 0;
@@ -59,6 +58,11 @@ public class OverfitTests
                 Assert.True(sure.Any(d => d.Class == category && Overlap(d, x1, y1, x2, y2) > 0.7), seen);
         }
     }
+
+    /// <summary>The four pictures and what is on them.</summary>
+    internal static (ImageBuffer[] Pictures, Targets Targets) Problem() => ([.. Scenes.Select(Draw)], new Targets(
+        [.. Scenes.Select(s => s.SelectMany(o => new float[] { o.X1, o.Y1, o.X2, o.Y2 }).ToArray())],
+        [.. Scenes.Select(s => s.Select(o => o.Class).ToArray())]));
 
     private static ImageBuffer Draw((int Class, int X1, int Y1, int X2, int Y2)[] objects)
     {

@@ -1,0 +1,88 @@
+using System.Runtime.InteropServices;
+using CudaKernels.Kernels;
+
+namespace CudaKernels.Comm;
+
+/// <summary>What names a group of ranks to each other: made by one, given to all. Passed by value, as the library's C interface has it.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 128)]
+internal struct NcclId;
+
+/// <summary>
+/// NVIDIA's collectives, libnccl, found at run time. It works in the primary context of the device and on a stream of CUDA; all
+/// pointers are device addresses. Every failure is an exception with the library's own words.
+/// </summary>
+internal sealed unsafe class NcclNative : IDisposable
+{
+    private const int Float32 = 7, Sum = 0; // ncclDataType_t, ncclRedOp_t
+
+    private static readonly string[] Names = ["libnccl.so.2", "libnccl.so"];
+
+    private readonly nint library;
+    private readonly delegate* unmanaged<int, byte*> errorString;
+
+    private NcclNative(nint library)
+    {
+        this.library = library;
+        errorString = (delegate* unmanaged<int, byte*>)Export("ncclGetErrorString");
+    }
+
+    /// <summary>Such as 22705 for 2.27.5.</summary>
+    public int Version
+    {
+        get
+        {
+            int version;
+            Succeed("ncclGetVersion", ((delegate* unmanaged<int*, int>)Export("ncclGetVersion"))(&version));
+            return version;
+        }
+    }
+
+    /// <exception cref="KernelException">The library is absent, empty or of another machine; gives the loader's words.</exception>
+    public static NcclNative Load(params ReadOnlySpan<string> names)
+    {
+        string reason = "";
+        foreach (string name in names.IsEmpty ? Names : names)
+            try
+            {
+                return new(NativeLibrary.Load(name));
+            }
+            catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+            {
+                if (reason.Length == 0)
+                    reason = e.Message.ReplaceLineEndings(" ").Split(". ")[0];
+            }
+        throw new KernelException($"NCCL: {reason}");
+    }
+
+    public NcclId NewId()
+    {
+        NcclId id;
+        Succeed("ncclGetUniqueId", ((delegate* unmanaged<NcclId*, int>)Export("ncclGetUniqueId"))(&id));
+        return id;
+    }
+
+    /// <summary>Joins the group; the device is the thread's current one. Returns once all ranks have joined.</summary>
+    public nint Join(int ranks, NcclId id, int rank)
+    {
+        nint group;
+        Succeed("ncclCommInitRank", ((delegate* unmanaged<nint*, int, NcclId, int, int>)Export("ncclCommInitRank"))(&group, ranks, id, rank));
+        return group;
+    }
+
+    /// <summary>Replaces <paramref name="count"/> floats by their sums over all ranks, in the order of the stream.</summary>
+    public void AllReduceSum(nint floats, long count, nint group, nint stream) => Succeed("ncclAllReduce",
+        ((delegate* unmanaged<nint, nint, nuint, int, int, nint, nint, int>)Export("ncclAllReduce"))(floats, floats, (nuint)count, Float32, Sum, group, stream));
+
+    public void Leave(nint group) => Succeed("ncclCommDestroy", ((delegate* unmanaged<nint, int>)Export("ncclCommDestroy"))(group));
+
+    public void Dispose() => NativeLibrary.Free(library);
+
+    private nint Export(string name) => NativeLibrary.TryGetExport(library, name, out nint address) ? address
+        : throw new KernelException($"NCCL: the library has no {name}");
+
+    private void Succeed(string function, int result)
+    {
+        if (result != 0)
+            throw new KernelException($"NCCL: {function} failed: {Marshal.PtrToStringUTF8((nint)errorString(result))} ({result})");
+    }
+}
