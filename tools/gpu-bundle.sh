@@ -5,10 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=$1 shared=../shared limit=60
 rm -rf "$out"
-# Never trimmed: the compiler of the kernels reads the code of what would be removed.
-dotnet publish tests/Gpu/Gpu.csproj -c Release -r linux-x64 --self-contained -v q --nologo -o "$out" \
-  -p:PublishSingleFile=true -p:EnableCompressionInSingleFile=true -p:IncludeNativeLibrariesForSelfExtract=true -p:PublishTrimmed=false
-rm -f "$out"/*.xml "$out"/*.runtimeconfig.json
+dotnet publish tests/Gpu/Gpu.csproj -c Release -p:Bundle=true -v q --nologo -o "$out"
+rm -f "$out"/*.xml "$out"/*.json
 if [ -d "$shared/golden/ops" ]; then
   mkdir -p "$out/golden"
   cp -r "$shared/golden/ops" "$out/golden/"
