@@ -11,7 +11,7 @@ namespace CudaKernels.Benchmarks;
 [MemoryDiagnoser]
 public class KernelBenchmarks
 {
-    private static readonly IReadOnlyList<BenchCase> All = BenchCase.ReadFile(Path.Combine(AppContext.BaseDirectory, "cases.json"));
+    private static readonly IReadOnlyList<BenchCase> All = BenchCase.ReadFile(Path.Combine(AppContext.BaseDirectory, "cases.json"), Console.Error.WriteLine);
 
     private CpuDevice device = null!;
     private BenchTensors tensors = null!;

@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Diagnostics;
 using System.Text.Json.Nodes;
 using CudaKernels.Detection;
+using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 
 namespace CudaKernels.Cli;
@@ -32,81 +32,100 @@ internal static class BenchCommand
         var only = new Option<string?>("--only") { Description = "Only cases whose name contains this text.", HelpName = "TEXT" };
         var seconds = new Option<double>("--seconds") { Description = "Time a case for about this long.", DefaultValueFactory = _ => 1.5, HelpName = "S" };
         var json = new Option<string?>("--json") { Description = "One JSON line a case to this file; - is standard output.", HelpName = "FILE" };
+        Option<string> where = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
         var command = new Command("bench", """
-            Times kernels and layers: median of the repetitions after warm-up, inputs resident.
+            Times kernels and layers: median of the repetitions after warm-up, inputs resident. On a GPU by its own clock, with inputs that take turns so
+            that its cache holds none of them; the first row is what its memory can copy.
 
             Example:
               cudakernels bench --cases cases.json --only conv3x3 --seconds 2 --json -
-            """) { cases, only, seconds, json, threads };
+            """) { cases, only, seconds, json, where, threads };
         command.SetAction(parsed =>
         {
-            using var device = new CpuDevice(SharedOptions.CheckThreads(parsed.GetValue(threads)));
-            using var lines = LineWriter(parsed.GetValue(json));
-            var report = new Report(parsed.GetValue(json));
+            string file = parsed.GetValue(cases)!, part = parsed.GetValue(only) ?? "";
             bool failed = false;
-            string file = parsed.GetRequiredValue(cases), part = parsed.GetValue(only) ?? "";
-            var chosen = BenchCase.ReadFile(file).Where(c => c.Name.Contains(part, StringComparison.Ordinal)).ToArray();
+            var report = new Report(parsed.GetValue(json));
+            var chosen = BenchCase.ReadFile(file, sentence =>
+            {
+                failed = true;
+                report.Line($"{file}: {sentence}");
+            }).Where(c => c.Name.Contains(part, StringComparison.Ordinal)).ToArray();
             if (chosen.Length == 0)
                 throw new DataException($"{file}: has no case whose name contains \"{part}\"");
+            using var device = SharedOptions.OpenDevice(parsed.GetValue(where)!, parsed.GetValue(threads));
+            using var lines = LineWriter(parsed.GetValue(json));
+            if (device is GpuDevice)
+                Write(lines, Copy(device, report));
             foreach (var work in chosen)
-                failed |= !Time(work, device, parsed.GetValue(seconds), report, lines);
+            {
+                var row = Time(work, device, parsed.GetValue(seconds), report);
+                failed |= row.ContainsKey("error");
+                Write(lines, row);
+            }
             return failed ? CommandLine.Failed : CommandLine.Done;
         });
         return command;
     }
 
     /// <summary>The work of a case with its inputs filled, or null where there is no such operation.</summary>
-    public static Action? Prepare(BenchCase work, BenchTensors tensors) => Operations.GetValueOrDefault(work.Operation)?.Invoke(work, tensors);
+    public static Action? Prepare(BenchCase work, BenchTensors tensors)
+    {
+        var run = Operations.GetValueOrDefault(work.Operation)?.Invoke(work, tensors);
+        if (run is not null)
+            work.CheckKeys();
+        return run;
+    }
 
-    private static bool Time(BenchCase work, CpuDevice device, double seconds, Report report, TextWriter lines)
+    private static JsonObject Time(BenchCase work, Device device, double seconds, Report report)
     {
         var row = new JsonObject { ["case"] = work.Name };
-        bool good = true;
         try
         {
-            using var tensors = new BenchTensors(device);
-            if (Prepare(work, tensors) is { } run)
-            {
-                var times = Measure(run, seconds);
-                row["ms"] = Math.Round(times[times.Count / 2], 4);
-                row["min_ms"] = Math.Round(times[0], 4);
-                row["reps"] = times.Count;
-                row["threads"] = device.Team.Threads;
-                report.Line($"{work.Name,-34} {times[times.Count / 2],10:F3} ms   min {times[0]:F3}   {times.Count} times");
-            }
-            else
+            using var inputs = new RotatingInputs(work, device);
+            if (inputs.Run is not { } run)
             {
                 row["skipped"] = true;
-                report.Line($"{work.Name,-34} skipped: no operation {work.Operation}");
+                report.Line($"{work.Name,-34} skipped: line {work.Line}: no operation {work.Operation}");
+                return row;
             }
+            var times = DeviceTimer.Measure(device, run, seconds);
+            double median = times[times.Count / 2];
+            row["ms"] = Math.Round(median, 4);
+            row["min_ms"] = Math.Round(times[0], 4);
+            row["reps"] = times.Count;
+            row["gflop_per_s"] = Math.Round(inputs.Cost.Flops / median * 1e-6, 1);
+            row["gb_per_s"] = Math.Round(inputs.Cost.Bytes / median * 1e-6, 1);
+            row["device"] = device.Name;
+            if (device is CpuDevice cpu)
+                row["threads"] = cpu.Team.Threads;
+            else
+                (row["input_sets"], row["cached"]) = (inputs.Sets, inputs.Cached);
+            report.Line(FormattableString.Invariant($"{work.Name,-34} {median,10:F3} ms   min {times[0]:F3}   {times.Count} times{(inputs.Cached ? "   from the cache" : "")}"));
         }
-        catch (Exception e) when (e is DataException or Kernels.KernelException or ArgumentException or OverflowException or OutOfMemoryException)
+        catch (Exception e) when (e is DataException or KernelException or ArgumentException or OverflowException or OutOfMemoryException)
         {
-            good = false;
             row["error"] = e.Message;
             report.Line($"{work.Name,-34} failed: {e.Message}");
         }
-        lines.WriteLine(row.ToJsonString());
-        lines.Flush();
-        return good;
+        return row;
     }
 
-    /// <summary>Sorted milliseconds of at least five runs after three that are not counted.</summary>
-    private static List<double> Measure(Action work, double seconds)
+    /// <summary>What the memory can do, measured in the same run: what memory-bound cases are held against.</summary>
+    private static JsonObject Copy(Device device, Report report)
     {
-        for (int i = 0; i < 3; i++)
-            work();
-        var times = new List<double>();
-        long start = Stopwatch.GetTimestamp();
-        while (times.Count < 5 || (Stopwatch.GetElapsedTime(start).TotalSeconds < seconds && times.Count < 200))
-        {
-            long one = Stopwatch.GetTimestamp();
-            work();
-            times.Add(Stopwatch.GetElapsedTime(one).TotalMilliseconds);
-        }
-        times.Sort();
-        return times;
+        var bench = new CopyBench(device);
+        double rate = Math.Round(bench.DriverCopy(), 1);
+        bench.Return();
+        device.Pool.Trim();
+        report.Line(FormattableString.Invariant($"{"copy",-34} {rate,10:F1} GB/s, read and written"));
+        return new() { ["case"] = "copy", ["ms"] = Math.Round(2 * bench.Bytes / rate * 1e-6, 4), ["gb_per_s"] = rate, ["device"] = device.Name };
+    }
+
+    private static void Write(TextWriter lines, JsonObject row)
+    {
+        lines.WriteLine(row.ToJsonString());
+        lines.Flush();
     }
 
     private static TextWriter LineWriter(string? json) => json switch

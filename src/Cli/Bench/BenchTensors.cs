@@ -4,8 +4,11 @@ using CudaKernels.Kernels.Devices;
 namespace CudaKernels.Cli;
 
 /// <summary>Memory of one case: filled once before timing, returned together after it.</summary>
-internal sealed class BenchTensors(Device device) : IDisposable
+/// <param name="like">Another set of the same case: what it was filled with is copied on the device instead of drawn.</param>
+internal sealed class BenchTensors(Device device, BenchTensors? like = null) : IDisposable
 {
+    private const int Chunk = 1 << 16; // elements that one thread draws at a time
+
     private readonly List<TensorView> views = [];
     private ulong stream;
 
@@ -33,10 +36,18 @@ internal sealed class BenchTensors(Device device) : IDisposable
     public TensorView Fill(Shape shape, Func<CounterRandom, float> draw)
     {
         var view = Add(shape, DType.F32);
+        if (like is not null)
+        {
+            device.Copy(like.views[views.Count - 1], view);
+            return view;
+        }
         var random = new CounterRandom(1, 0, stream++);
         var values = new float[view.Length];
-        for (int i = 0; i < values.Length; i++)
-            values[i] = draw(random.At((ulong)i));
+        Parallel.For(0, (values.Length + Chunk - 1) / Chunk, chunk =>
+        {
+            for (int i = chunk * Chunk; i < Math.Min(values.Length, (chunk + 1) * Chunk); i++)
+                values[i] = draw(random.At((ulong)i));
+        });
         device.Upload<float>(values, view);
         return view;
     }

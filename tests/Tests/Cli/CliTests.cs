@@ -176,18 +176,38 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
                        {"case": "short", "op": "conv2d_forward", "n": 1},
                        {"case": "no stride", "op": "max_pool_train", "n": 1, "cin": 4, "h": 8, "w": 8, "kernel": 2, "stride": 0, "padding": 0},
                        {"case": "fraction", "op": "sgd_momentum_step", "parameters": 1.5},
+                       {"case": "misspelt", "op": "sgd_momentum_step", "parameters": 10, "momentun": 0.9},
+                       {"op": "sgd_momentum_step", "parameters": 10},
+                       {"case": "text", "op": "sgd_momentum_step", "parameters": "10"},
                        {"case": "last", "op": "sgd_momentum_step", "parameters": 1000}]}
             """);
         var bench = CliProcess.Run("bench", "--cases", cases, "--seconds", "0.05", "--json", "-");
         Assert.Equal(1, bench.ExitCode);
         var lines = bench.Output.Trim().Split('\n').Select(l => JsonNode.Parse(l)!).ToArray();
-        Assert.Equal(["good", "strange", "short", "no stride", "fraction", "last"], lines.Select(l => (string?)l["case"]));
+        Assert.Equal(["good", "strange", "short", "no stride", "fraction", "misspelt", "text", "last"], lines.Select(l => (string?)l["case"]));
         Assert.True((double)lines[0]["ms"]! > 0);
         Assert.True((bool)lines[1]["skipped"]!);
-        Assert.Contains("needs the key kernel", (string?)lines[2]["error"]);
+        Assert.Equal("line 3: case short: conv2d_forward needs the key kernel", (string?)lines[2]["error"]);
         Assert.Contains("stride", (string?)lines[3]["error"]);
         Assert.Contains("whole number", (string?)lines[4]["error"]);
-        Assert.True((double)lines[5]["ms"]! > 0);
+        Assert.Equal("line 6: case misspelt: sgd_momentum_step has no key momentun; it has parameters", (string?)lines[5]["error"]);
+        Assert.Contains("line 7: expects {\"case\": name", bench.Error);
+        Assert.Equal("line 8: case text: parameters expects a number but is \"10\"", (string?)lines[6]["error"]);
+        Assert.True((double)lines[7]["ms"]! > 0);
         CliProcess.Run("bench", "--cases", cases, "--only", "nothing").Fails(1, "nothing");
+    }
+
+    /// <summary>The small inputs take turns; the copy of a block is the first row, what rates are held against.</summary>
+    [Fact]
+    public void BenchOnAGpuRotatesItsInputs()
+    {
+        using (new KernelTest(KernelTest.Gpu)) { } // skips where there is no device
+        using var folder = new TempFolder();
+        string cases = folder.Write("cases.json", """{"cases": [{"case": "step", "op": "sgd_momentum_step", "parameters": 1000}]}""");
+        var lines = CliProcess.Run("bench", "--cases", cases, "--device", GpuUnderTest.Name, "--seconds", "0.01", "--json", "-").Output.Trim().Split('\n').Select(l => JsonNode.Parse(l)!).ToArray();
+        Assert.Equal(["copy", "step"], lines.Select(l => (string?)l["case"]));
+        Assert.All(lines, line => Assert.True((double)line["gb_per_s"]! > 0));
+        Assert.Equal(8, (int)lines[1]["input_sets"]!);
+        Assert.True((bool)lines[1]["cached"]!);
     }
 }
