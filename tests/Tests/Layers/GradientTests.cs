@@ -128,6 +128,18 @@ public class GradientTests
     }
 
     [Fact]
+    public void AveragePooling()
+    {
+        var head = new Linear(3, 4);
+        LayerTest.CheckGradients(head, [Input(24, 2, 5, 7, 3)], x =>
+        {
+            var windowed = Functional.AveragePool(x[0], Window.Square(3, 2, 1), ceil: true, countPadding: false);
+            var parts = Functional.AdaptiveAveragePool(Functional.Add(windowed, Functional.AveragePool(x[0], Window.Square(3, 2, 1))), 2, 5);
+            return head.Forward(Functional.Add(Functional.GlobalAveragePool(parts), Functional.GlobalAveragePool(x[0])));
+        });
+    }
+
+    [Fact]
     public void RoiAlignOfASharedMap() => LayerTest.CheckGradients(null, [Input(23, 2, 5, 6, 3)], x =>
     {
         var rois = x[0].Scope.Upload<float>([0, 1, 2, 9, 7, 1, 0, 0, 20, 11, 1, 4, 4, 5, 5], new Shape(3, 5), "rois");
