@@ -24,6 +24,10 @@ internal static class BenchCommand
         ["deform_conv2d_train"] = KernelBench.DeformConv,
         ["roi_align_train"] = KernelBench.RoiAlign,
         ["nms"] = KernelBench.Nms,
+        ["resnet18_forward"] = StepBench.ResNet18Forward,
+        ["resnet18_train_step"] = StepBench.ResNet18Step,
+        ["resnet50_train_step"] = StepBench.ResNet50Step,
+        ["centernet18_plain_train_step"] = StepBench.CenterNetStep,
     };
 
     public static Command Create()

@@ -10,6 +10,7 @@ internal sealed class BenchTensors(Device device, BenchTensors? like = null) : I
     private const int Chunk = 1 << 16; // elements that one thread draws at a time
 
     private readonly List<TensorView> views = [];
+    private readonly Stack<IDisposable> held = [];
     private ulong stream;
 
     public Device Device => device;
@@ -52,8 +53,17 @@ internal sealed class BenchTensors(Device device, BenchTensors? like = null) : I
         return view;
     }
 
+    /// <summary>Keeps what has memory of its own until the case is over; the last one goes first.</summary>
+    public T Hold<T>(T item) where T : IDisposable
+    {
+        held.Push(item);
+        return item;
+    }
+
     public void Dispose()
     {
+        while (held.TryPop(out var item))
+            item.Dispose();
         foreach (var view in views)
             device.Return(view);
     }

@@ -45,6 +45,9 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
         return tensor;
     }
 
+    /// <summary>A tensor over memory that its owner keeps, and keeps until the scope is closed. It takes no gradient.</summary>
+    public Tensor Borrow(TensorView view, string madeBy) => new(view, this, madeBy, requiresGradient: false);
+
     /// <summary>Appends the node to the tape if its output needs a gradient; else what it saved goes back at once.</summary>
     public void Record(Node node)
     {

@@ -1,77 +1,27 @@
+using CudaKernels.Detection;
 using CudaKernels.Kernels;
-using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 using Xunit;
 
 namespace CudaKernels.Tests;
 
-/// <summary>A whole classifier against the reference: inference, gradients of one step, running statistics, three SGD steps.</summary>
+/// <summary>Whole classifiers against the reference: inference, gradients of one step, running statistics, three SGD steps.</summary>
 public sealed class ResNetGoldenTests
 {
-    private sealed class Block : Module
-    {
-        private readonly Conv2d conv1, conv2;
-        private readonly BatchNorm2d bn1, bn2;
-        private readonly Conv2d? shortcut;
-        private readonly BatchNorm2d? shortcutNorm;
-
-        public Block(int inChannels, int channels, int stride)
-        {
-            conv1 = Add("conv1", new Conv2d(inChannels, channels, 3, stride, bias: false));
-            bn1 = Add("bn1", new BatchNorm2d(channels));
-            conv2 = Add("conv2", new Conv2d(channels, channels, 3, bias: false));
-            bn2 = Add("bn2", new BatchNorm2d(channels));
-            if (stride == 1 && inChannels == channels)
-                return;
-            shortcut = new Conv2d(inChannels, channels, 1, stride, bias: false);
-            shortcutNorm = new BatchNorm2d(channels);
-            Add("downsample", new LayerTest.Holder(("0", shortcut), ("1", shortcutNorm)));
-        }
-
-        public Tensor Forward(Tensor x)
-        {
-            var identity = shortcut is null ? x : shortcutNorm!.Forward(shortcut.Forward(x), consume: true);
-            var y = bn1.Forward(conv1.Forward(x), Activation.Relu, consume: true);
-            return bn2.Forward(conv2.Forward(y), Activation.Relu, identity, consume: true);
-        }
-    }
-
-    private sealed class ResNet18 : Module
-    {
-        private readonly Conv2d conv1;
-        private readonly BatchNorm2d bn1;
-        private readonly List<Block> blocks = [];
-        private readonly Linear fc;
-
-        public ResNet18(int[] widths, int classes)
-        {
-            conv1 = Add("conv1", new Conv2d(3, widths[0], 7, 2, bias: false));
-            bn1 = Add("bn1", new BatchNorm2d(widths[0]));
-            for (int stage = 0; stage < 4; stage++)
-            {
-                blocks.Add(new Block(widths[Math.Max(0, stage - 1)], widths[stage], stage == 0 ? 1 : 2));
-                blocks.Add(new Block(widths[stage], widths[stage], 1));
-                Add($"layer{stage + 1}", new LayerTest.Holder(("0", blocks[^2]), ("1", blocks[^1])));
-            }
-            fc = Add("fc", new Linear(widths[3], classes));
-        }
-
-        public Tensor Forward(Tensor x)
-        {
-            x = Functional.MaxPool(bn1.Forward(conv1.Forward(x), Activation.Relu, consume: true), Window.Square(3, 2, 1));
-            foreach (var block in blocks)
-                x = block.Forward(x);
-            return fc.Forward(Average(x));
-        }
-    }
+    [Theory]
+    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    public void NarrowResNet18(int lanes) => Check("resnet18_narrow", lanes);
 
     [Theory]
     [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
-    public void NarrowResNet18(int lanes)
+    public void NarrowResNet50(int lanes) => Check("resnet50_narrow", lanes);
+
+    private static void Check(string model, int lanes)
     {
-        var file = GoldenFile.Load(GoldenFolder.Require("models", "resnet18_narrow", "weights_eval_train.safetensors"));
-        using var device = new CpuDevice(2, (VectorWidth)lanes);
-        var net = new ResNet18([.. Enumerable.Range(1, 4).Select(i => file.Shape($"w.layer{i}.0.conv1.weight")[0])], file.Shape("w.fc.weight")[0]);
+        var file = GoldenFile.Load(GoldenFolder.Require("models", model, "weights_eval_train.safetensors"));
+        using var test = new KernelTest(lanes);
+        var device = test.Device;
+        var net = new ResNetClassifier(PlanOf(file), file.Shape("w.fc.weight")[0]);
         using var set = new ParameterSet(net, device, 1);
         foreach (var (name, view) in set.SlicesOf(set.Values).Concat(set.BufferSlicesOf(set.Buffers)))
             device.Upload<float>(ChannelsLast(file, "w." + name), view);
@@ -84,11 +34,11 @@ public sealed class ResNetGoldenTests
         {
             set.BeginGradients();
             using var scope = new StepScope(device, record: true);
-            var logits = net.Forward(Images(scope));
+            var logits = net.Logits(Images(scope));
             if (step == 0)
                 KernelTest.Close(file.F64("train_logits"), LayerTest.Read(logits), new Tolerance(1e-4, 1e-4), "train_logits");
             var loss = Losses.SoftmaxCrossEntropy(logits,
-                scope.Upload<int>([.. file.I64("target").Select(t => (int)t)], new Shape(4), "classes", DType.I32));
+                scope.Upload<int>([.. file.I64("target").Select(t => (int)t)], new Shape(file.Shape("target")[0]), "classes", DType.I32));
             scope.Backward(loss);
             set.CompleteGradients();
             Assert.Equal(file.F64("train_losses")[step], LayerTest.Read(loss)[0], 1e-3);
@@ -107,7 +57,7 @@ public sealed class ResNetGoldenTests
         {
             net.Train(false);
             using var scope = new StepScope(device, record: false);
-            return LayerTest.Read(net.Forward(Images(scope)));
+            return LayerTest.Read(net.Logits(Images(scope)));
         }
 
         Tensor Images(StepScope scope)
@@ -117,37 +67,15 @@ public sealed class ResNetGoldenTests
         }
     }
 
+    private static ResNetPlan PlanOf(GoldenFile file)
+    {
+        int[] stages = [1, 2, 3, 4];
+        return new(file.Shape("w.conv1.weight")[0],
+            [.. stages.Select(s => file.Shape($"w.layer{s}.0.conv1.weight")[0])],
+            [.. stages.Select(s => Enumerable.Range(0, 99).TakeWhile(b => file.Has($"w.layer{s}.{b}.conv1.weight")).Count())],
+            file.Has("w.layer1.0.conv3.weight"));
+    }
+
     private static float[] ChannelsLast(GoldenFile file, string name) =>
         file.Shape(name).Length == 4 ? KernelTest.ToChannelsLast(file.F32(name), file.Shape(name)) : file.F32(name);
-
-    /// <summary>Mean over all pixels: (N,H,W,C) to (N,C), on the host.</summary>
-    private static Tensor Average(Tensor x)
-    {
-        int batch = x.Shape[0], pixels = x.Shape[1] * x.Shape[2], channels = x.Shape[3];
-        var from = LayerTest.Read(x);
-        var to = new float[batch * channels];
-        for (int i = 0; i < from.Length; i++)
-            to[i / (pixels * channels) * channels + i % channels] += from[i] / pixels;
-        var y = x.Scope.Rent(new Shape(batch, channels), nameof(Average), x.RequiresGradient);
-        x.Scope.Device.Upload<float>(to, y.View);
-        x.Scope.Record(new AverageNode(x, y));
-        return y;
-    }
-
-    private sealed class AverageNode(Tensor x, Tensor y) : Node(y)
-    {
-        public override string Name => nameof(Average);
-
-        public override void Backward(TensorView gradient, GradientSink sink)
-        {
-            int pixels = x.Shape[1] * x.Shape[2], channels = x.Shape[3];
-            var from = LayerTest.Read(sink.Device, gradient);
-            var to = new float[x.Shape.Length];
-            for (int i = 0; i < to.Length; i++)
-                to[i] = from[i / (pixels * channels) * channels + i % channels] / pixels;
-            var (view, add) = sink.For(x);
-            Assert.False(add);
-            sink.Device.Upload<float>(to, view);
-        }
-    }
 }

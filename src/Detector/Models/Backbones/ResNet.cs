@@ -8,7 +8,7 @@ namespace CudaKernels.Detection;
 /// from the second on, halve the map. The stride of a bottleneck sits in its 3×3. Parameter names are those of the published
 /// PyTorch state dictionaries. Convolutions keep the layer's default start, N(0, √(2 / fan out)).
 /// </summary>
-internal sealed class ResNet : Backbone
+internal class ResNet : Backbone
 {
     private readonly Conv2d conv1;
     private readonly BatchNorm2d bn1;
