@@ -73,6 +73,16 @@ internal sealed class BatchNorm2d : Module
         return y;
     }
 
+    /// <summary>With fixed statistics the norm is x·scale + shift per channel.</summary>
+    public (Tensor Scale, Tensor Shift) Affine(StepScope scope)
+    {
+        if (IsTraining)
+            throw new TensorException($"BatchNorm2d: {Weight.Name} has no fixed factors while it trains; use Train(false)");
+        Tensor scale = scope.Rent(Weight.Shape, nameof(BatchNorm2d)), shift = scope.Rent(Weight.Shape, nameof(BatchNorm2d));
+        scope.Device.Run(new BatchNormAffine(RunningMean.Value, RunningVariance.Value, Weight.Value, Bias.Value, scale.View, shift.View, epsilon));
+        return (scale, shift);
+    }
+
     private sealed class NormNode(BatchNorm2d layer, Tensor x, Tensor? residual, Tensor y, TensorView mean, TensorView variance,
         Activation activation, bool training) : Node(y)
     {

@@ -42,6 +42,28 @@ internal sealed class Conv2d : UnaryModule
         return y;
     }
 
+    /// <summary>
+    /// act(norm(convolution) (+ residual)). One pass, with the norm's factors in the weights, where its statistics are fixed and nothing has to be kept for a
+    /// backward pass; else one after the other.
+    /// </summary>
+    public Tensor Forward(Tensor x, BatchNorm2d norm, Activation then = default, Tensor? residual = null)
+    {
+        var scope = x.Scope;
+        if (scope.Recording || norm.IsTraining || Bias is not null || activation.Kind != ActivationKind.None)
+            return norm.Forward(Forward(x), then, residual, consume: true);
+        Operands.Image(nameof(Conv2d), x, Weight.Name, inChannels);
+        Operands.OnDevice(nameof(Conv2d), x, Weight);
+        var y = scope.Rent(Operands.Windowed(nameof(Conv2d), x, window, Weight.Shape[0]), nameof(Conv2d));
+        if (residual is not null)
+        {
+            Operands.Value(nameof(Conv2d), "residual", residual);
+            Operands.SameShape(nameof(Conv2d), "y", y, "residual", residual);
+        }
+        var (scale, shift) = norm.Affine(scope);
+        scope.Device.Run(new Conv2dForward(x.View, Weight.Value, shift.View, y.View, window, groups, then, scale.View, residual?.View ?? default));
+        return y;
+    }
+
     private sealed class ConvNode(Conv2d layer, Tensor x, Tensor y) : Node(y)
     {
         public override string Name => nameof(Conv2d);

@@ -17,5 +17,5 @@ internal sealed class ConvBlock : UnaryModule
         this.activation = activation;
     }
 
-    public override Tensor Forward(Tensor x) => norm.Forward(conv.Forward(x), activation, consume: true);
+    public override Tensor Forward(Tensor x) => conv.Forward(x, norm, activation);
 }

@@ -4,18 +4,23 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// y[n,p,q,k] = act(bias[k] + Σ_{r,s,c} x[n, p·stride − pad + r·dilation, q·… + s·…, c] · weight[k,r,s,c]), positions outside x
-/// count as zero; with groups, output channel k sees only the input channels of its group.
-/// X (N,H,W,C), Weight (K,R,S,C/groups), Bias none or (K), Y (N,OH,OW,K).
+/// y[n,p,q,k] = act(bias[k] + scale[k]·Σ_{r,s,c} x[n, p·stride − pad + r·dilation, q·… + s·…, c] · weight[k,r,s,c] + residual[n,p,q,k]), positions
+/// outside x count as zero; with groups, output channel k sees only the input channels of its group. Scale, bias and residual are what a
+/// norm with fixed statistics, and the sum behind it, come to.
+/// X (N,H,W,C), Weight (K,R,S,C/groups), Bias and Scale none or (K), Y (N,OH,OW,K), Residual none or like Y, also Y itself.
 /// </summary>
 internal readonly record struct Conv2dForward(
-    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default) : IKernel, ISimdBody
+    TensorView X, TensorView Weight, TensorView Bias, TensorView Y, Window Window, int Groups = 1, Activation Activation = default,
+    TensorView Scale = default, TensorView Residual = default) : IKernel, ISimdBody
 {
     private const int FewChannels = 8;
 
-    public Cost Cost => new(Shapes.Flops, X.Bytes + Weight.Bytes + Bias.Bytes + Y.Bytes);
+    public Cost Cost => new(Shapes.Flops, X.Bytes + Weight.Bytes + Bias.Bytes + Scale.Bytes + Residual.Bytes + Y.Bytes);
 
     private Conv2dShapes Shapes => Conv2dShapes.Of(X, Weight, Y, Window, Groups);
+
+    /// <summary>From an element of y to the one of the residual.</summary>
+    private unsafe nint Addend => Residual.IsNone ? 0 : (nint)(Residual.F32 - Y.F32);
 
     public void Validate()
     {
@@ -26,6 +31,10 @@ internal readonly record struct Conv2dForward(
         Check.Apart(operation, "x", X, "y", Y);
         Check.Apart(operation, "weight", Weight, "y", Y);
         Check.Apart(operation, "bias", Bias, "y", Y);
+        Check.Optional(operation, "scale", Scale, new Shape(Weight.Shape[0]));
+        Check.Apart(operation, "scale", Scale, "y", Y);
+        Check.Optional(operation, "residual", Residual, Y.Shape);
+        Pointwise.CheckAlias(operation, "residual", Residual, "y", Y);
     }
 
     public void Run(CpuDevice device) => device.Dispatch(this);
@@ -41,7 +50,15 @@ internal readonly record struct Conv2dForward(
             new MatrixOperand(device.F32(Weight), kernel),
             new(checked((int)z.Outputs), z.GroupOut, kernel, Groups, z.GroupIn, (long)z.GroupOut * kernel),
             ProductTarget.Matrix(device.F32(Y), z.OutChannels, z.GroupOut) with
-            { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Factor = Activation.Factor },
+            {
+                Scale = device.F32(Scale),
+                HasScale = Scale.IsNone ? 0 : 1,
+                Bias = device.F32(Bias),
+                HasBias = Bias.IsNone ? 0 : 1,
+                Residual = device.F32(Residual),
+                Accumulate = Residual.IsNone ? 0 : 2,
+                Factor = Activation.Factor,
+            },
             GpuProduct.Aligned(X, z.GroupIn) && GpuProduct.Aligned(Weight, z.GroupIn), nameof(Conv2dForward));
     }
 
@@ -54,7 +71,7 @@ internal readonly record struct Conv2dForward(
         var z = Shapes;
         var w = Window;
         if (Depthwise.Fits(z))
-            Depthwise.Forward<TVector>(device, z, X.F32, Weight.F32, Bias.F32, Y.F32, Activation.Factor, nameof(Conv2dForward));
+            Depthwise.Forward<TVector>(device, z, X.F32, Weight.F32, Scale.F32, Bias.F32, Residual.F32, Y.F32, Activation.Factor, nameof(Conv2dForward));
         else if (Winograd.Pays(z))
             Winograd.Run<TVector>(device, new WinogradProblem
             {
@@ -67,8 +84,11 @@ internal readonly record struct Conv2dForward(
                 WeightTap = z.InChannels,
                 WeightIn = 1,
                 WeightOut = (nint)w.Area * z.InChannels,
-                Bias = Bias.IsNone ? null : Bias.F32,
+                Scale = Scale.F32,
+                Bias = Bias.F32,
                 Factor = Activation.Factor,
+                Accumulate = !Residual.IsNone,
+                Addend = Addend,
             }, nameof(Conv2dForward));
         else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels <= FewChannels)
         {
@@ -126,8 +146,11 @@ internal readonly record struct Conv2dForward(
                 TargetRow = (nint)z.OutWidth * z.OutChannels,
                 TargetPixel = z.OutChannels,
                 Columns = z.GroupOut,
+                Scale = Scale.IsNone ? null : Scale.F32 + group * z.GroupOut,
                 Bias = Bias.IsNone ? null : Bias.F32 + group * z.GroupOut,
                 Factor = Activation.Factor,
+                Accumulate = !Residual.IsNone,
+                Addend = Addend,
             }, nameof(Conv2dForward));
     }
 }

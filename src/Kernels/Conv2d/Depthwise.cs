@@ -13,14 +13,16 @@ internal static unsafe class Depthwise
 {
     public static bool Fits(Conv2dShapes z) => z.GroupIn == 1 && z.GroupOut == 1;
 
-    public static void Forward<TVector>(CpuDevice device, Conv2dShapes z, float* x, float* weight, float* bias, float* y, float factor, string owner)
+    public static void Forward<TVector>(CpuDevice device, Conv2dShapes z, float* x, float* weight, float* scale, float* bias, float* residual, float* y, float factor, string owner)
         where TVector : unmanaged, ISimd<TVector> =>
-        Gather<TVector>(device, z, weight, owner, new()
+        Gather<TVector>(device, z, weight, scale, owner, new()
         {
             Source = x,
             Target = y,
             Bias = bias,
             Factor = factor,
+            Accumulate = residual != null,
+            Addend = residual == null ? 0 : (nint)(residual - y),
             Batch = z.Batch,
             SourceHeight = z.Height,
             SourceWidth = z.Width,
@@ -34,7 +36,7 @@ internal static unsafe class Depthwise
 
     public static void InputGradient<TVector>(CpuDevice device, Conv2dShapes z, float* gradY, float* weight, float* bias, float* gradX, bool accumulate, string owner)
         where TVector : unmanaged, ISimd<TVector> =>
-        Gather<TVector>(device, z, weight, owner, new()
+        Gather<TVector>(device, z, weight, null, owner, new()
         {
             Source = gradY,
             Target = gradX,
@@ -57,14 +59,14 @@ internal static unsafe class Depthwise
         where TVector : unmanaged, ISimd<TVector> =>
         device.Team.For(z.Window.Area, new WeightBody<TVector> { Shapes = z, X = x, GradY = gradY, GradWeight = gradWeight, Accumulate = accumulate });
 
-    private static void Gather<TVector>(CpuDevice device, Conv2dShapes z, float* weight, string owner, GatherBody<TVector> body)
+    private static void Gather<TVector>(CpuDevice device, Conv2dShapes z, float* weight, float* scale, string owner, GatherBody<TVector> body)
         where TVector : unmanaged, ISimd<TVector>
     {
         int channels = z.InChannels, area = z.Window.Area;
         using var byTap = new Scratch(device, new Shape(area, channels), DType.F32, owner);
         for (int c = 0; c < channels; c++)
             for (int tap = 0; tap < area; tap++)
-                byTap.F32[tap * channels + c] = weight[c * area + tap];
+                byTap.F32[tap * channels + c] = weight[c * area + tap] * (scale == null ? 1 : scale[c]);
         body.Weight = byTap.F32;
         body.Channels = channels;
         body.KernelHeight = z.Window.KernelHeight;
@@ -82,6 +84,7 @@ internal static unsafe class Depthwise
         public Pair Scale, Divisor, Offset, Dilation;
         public float Factor;
         public bool Accumulate;
+        public nint Addend;
 
         public readonly void Invoke(int start, int end, int worker)
         {
@@ -104,7 +107,7 @@ internal static unsafe class Depthwise
             int baseY = row % Height * Scale.Y + Offset.Y, baseX = x * Scale.X + Offset.X;
             var sum = Bias == null ? TLanes.Zero : TLanes.Load(Bias + channel);
             if (Accumulate)
-                sum += TLanes.Load(target);
+                sum += TLanes.Load(target + Addend);
             for (int r = 0; r < KernelHeight; r++)
             {
                 int sourceY = baseY + r * Dilation.Y;

@@ -5,7 +5,7 @@ using CudaKernels.Kernels.Simd;
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// The problem of <see cref="Winograd"/>: target = act(bias + source * kernel (+ target)), a 3x3 convolution of stride 1. Element (tap, in, out)
+/// The problem of <see cref="Winograd"/>: target = act(bias + source * (scale·kernel) (+ addend)), a 3x3 convolution of stride 1. Element (tap, in, out)
 /// of the kernel lies at Weight[tap·WeightTap + in·WeightIn + out·WeightOut]; turned by 180 degrees where <see cref="Turned"/>.
 /// </summary>
 internal unsafe struct WinogradProblem
@@ -16,13 +16,19 @@ internal unsafe struct WinogradProblem
     public nint WeightTap, WeightIn, WeightOut;
     public bool Turned;
 
+    /// <summary>A factor of each output channel's kernels, null for none.</summary>
+    public float* Scale;
+
     /// <summary>Null for none.</summary>
     public float* Bias;
 
     /// <summary><see cref="Activation.Factor"/>.</summary>
     public float Factor;
 
+    /// <summary>Adds to what the target holds, or what lies <see cref="Addend"/> floats behind it.</summary>
     public bool Accumulate;
+
+    public nint Addend;
 }
 
 /// <summary>
@@ -168,6 +174,8 @@ internal static unsafe class Winograd
                         Panel.Pack<TVector>(Shared.Problem.Weight + (Shared.Problem.Turned ? taps - 1 - tap : tap) * Shared.Problem.WeightTap
                             + channel * Shared.Problem.WeightIn + (column + panel) * Shared.Problem.WeightOut, depth, Shared.Problem.WeightIn,
                             Math.Min(width, columns - panel), Shared.Problem.WeightOut, rows + tap * PackedRows * width);
+                    if (Shared.Problem.Scale != null)
+                        Panel.Scale<TVector>(rows, taps * PackedRows, Shared.Problem.Scale + column + panel, Math.Min(width, columns - panel));
                     float* target = kernels + GemmBlock.PackedRow<TVector>(columns, inChannels, channel, panel);
                     for (int at = 0; at < depth * width; at += lanes)
                     {
@@ -193,7 +201,7 @@ internal static unsafe class Winograd
             for (int tile = start; tile < end; tile++)
             {
                 var (image, y, x) = Shared.Place(tile);
-                Shared.Sums.Outputs<TVector>(problem.Target, image, y, x, tile, Shared.SumDomain, problem.Bias, problem.Factor, problem.Accumulate);
+                Shared.Sums.Outputs<TVector>(problem.Target, image, y, x, tile, Shared.SumDomain, problem.Bias, problem.Factor, problem.Accumulate, problem.Addend);
             }
         }
     }

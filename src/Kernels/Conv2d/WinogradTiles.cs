@@ -78,8 +78,8 @@ internal readonly unsafe struct WinogradTiles
         }
     }
 
-    /// <summary>Writes the 4x4 outputs of a tile, as far as they lie in the image: y = act(sum + bias (+ y)).</summary>
-    public void Outputs<TVector>(in WinogradImage image, int batch, int y, int x, int tile, float* domain, float* bias, float factor, bool accumulate)
+    /// <summary>Writes the 4x4 outputs of a tile, as far as they lie in the image: y = act(sum + bias (+ what lies addend floats behind y)).</summary>
+    public void Outputs<TVector>(in WinogradImage image, int batch, int y, int x, int tile, float* domain, float* bias, float factor, bool accumulate, nint addend)
         where TVector : unmanaged, ISimd<TVector>
     {
         float** pixels = stackalloc float*[WinogradMaps.Output * WinogradMaps.Output];
@@ -89,13 +89,13 @@ internal readonly unsafe struct WinogradTiles
             pixels[i] = row < image.Height && column < image.Width ? image.Pixel(batch, row, column) : null;
         }
         int whole = Channels / TVector.Count * TVector.Count;
-        Scatter<TVector>(pixels, 0, whole, tile, domain, bias, factor, accumulate);
-        Scatter<F32x1>(pixels, whole, Channels, tile, domain, bias, factor, accumulate);
+        Scatter<TVector>(pixels, 0, whole, tile, domain, bias, factor, accumulate, addend);
+        Scatter<F32x1>(pixels, whole, Channels, tile, domain, bias, factor, accumulate, addend);
     }
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Scatter<TVector>(float** pixels, int first, int last, int tile, float* domain, float* bias, float factor, bool accumulate)
+    private void Scatter<TVector>(float** pixels, int first, int last, int tile, float* domain, float* bias, float factor, bool accumulate, nint addend)
         where TVector : unmanaged, ISimd<TVector>
     {
         TVector* from = stackalloc TVector[WinogradMaps.Points];
@@ -115,7 +115,7 @@ internal readonly unsafe struct WinogradTiles
                 float* pixel = pixels[i] + channel;
                 var value = to[i] + added;
                 if (accumulate)
-                    value += TVector.Load(pixel);
+                    value += TVector.Load(pixel + addend);
                 TVector.Store(factor == 1 ? value : Activation.Apply(value, slope), pixel);
             }
         }

@@ -35,14 +35,19 @@ internal unsafe struct Gather
     public nint TargetImage, TargetRow, TargetPixel;
     public int Columns;
 
+    /// <summary>A factor of each column of the weights, null for none.</summary>
+    public float* Scale;
+
     /// <summary>Null for none.</summary>
     public float* Bias;
 
     /// <summary><see cref="Activation.Factor"/>.</summary>
     public float Factor;
 
-    /// <summary>Adds to what the target holds.</summary>
+    /// <summary>Adds to what the target holds, or what lies <see cref="Addend"/> floats behind it.</summary>
     public bool Accumulate;
+
+    public nint Addend;
 
     public readonly int Rows => checked(Batch * Height * Width);
 

@@ -69,6 +69,8 @@ internal static unsafe class ImplicitGemm
                 for (int tap = block.Tap; tap < block.Tap + block.Taps; tap++, to += block.Channels * Layout.Width)
                     Panel.Pack<TVector>(Gather.Weight + Gather.TapWeight[tap] + block.Channel * Gather.WeightChannel + column * Gather.WeightColumn,
                         block.Channels, Gather.WeightChannel, Math.Min(Layout.Width, Layout.Columns - column), Gather.WeightColumn, to);
+                if (Gather.Scale != null)
+                    Panel.Scale<TVector>(Packed + block.Start + panel * block.PanelFloats, block.Taps * block.Channels, Gather.Scale + column, Math.Min(Layout.Width, Layout.Columns - column));
             }
         }
     }
@@ -114,6 +116,7 @@ internal static unsafe class ImplicitGemm
                     Step = Gather.ChannelStep,
                     Shift = (nint)block.Channel * Gather.ChannelStep,
                     Accumulate = Gather.Accumulate || index > 0,
+                    Addend = index == 0 ? Gather.Addend : 0,
                     Bias = index == 0 ? Gather.Bias : null,
                     Factor = index == Layout.Blocks - 1 ? Gather.Factor : 1,
                 };

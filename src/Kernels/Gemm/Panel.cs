@@ -37,6 +37,22 @@ internal static unsafe class Panel
                 to[j * width + column] = 0;
     }
 
+    /// <summary>Multiplies each column by its factor.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Scale<TVector>(float* panel, int depth, float* factors, int columns) where TVector : unmanaged, ISimd<TVector>
+    {
+        int lanes = TVector.Count, width = 2 * lanes;
+        float* all = stackalloc float[width];
+        for (int column = 0; column < width; column++)
+            all[column] = column < columns ? factors[column] : 0;
+        TVector low = TVector.Load(all), high = TVector.Load(all + lanes);
+        for (int j = 0; j < depth; j++, panel += width)
+        {
+            TVector.Store(TVector.Load(panel) * low, panel);
+            TVector.Store(TVector.Load(panel + lanes) * high, panel + lanes);
+        }
+    }
+
     /// <summary>Four columns that are contiguous in memory become four neighbouring elements of each row: 4x4 transpositions.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Transpose4(float* from, int depth, nint columnStride, float* to, int width)

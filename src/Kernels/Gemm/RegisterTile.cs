@@ -17,8 +17,10 @@ internal unsafe struct TileWork
     /// <summary>Where in the rows of c (and in the bias) the tile's first column lies, and how many of its columns exist.</summary>
     public int Column, Columns;
 
-    /// <summary>Adds to what c holds.</summary>
+    /// <summary>Adds to what lies <see cref="Addend"/> floats behind c: c itself, or another matrix of its form.</summary>
     public bool Accumulate;
+
+    public nint Addend;
 
     /// <summary>Added once per element, null for none; the caller gives it with the first part of a sum only.</summary>
     public float* Bias;
@@ -69,10 +71,11 @@ internal static unsafe class RegisterTile
             if (!work.Accumulate)
                 continue;
             new Span<float>(side[i] + columns, width - columns).Clear();
-            Unsafe.CopyBlockUnaligned(side[i], c[i] + work.Column, (uint)columns * sizeof(float));
+            Unsafe.CopyBlockUnaligned(side[i], c[i] + work.Column + work.Addend, (uint)columns * sizeof(float));
         }
         var full = work;
         full.Column = 0;
+        full.Addend = 0;
         full.Columns = width;
         if (work.Bias != null)
         {
@@ -99,18 +102,19 @@ internal static unsafe class RegisterTile
         TVector c0l = low, c0h = high, c1l = low, c1h = high, c2l = low, c2h = high, c3l = low, c3h = high, c4l = low, c4h = high, c5l = low, c5h = high;
         if (work.Accumulate)
         {
-            c0l += TVector.Load(c[0] + column);
-            c0h += TVector.Load(c[0] + column + lanes);
-            c1l += TVector.Load(c[1] + column);
-            c1h += TVector.Load(c[1] + column + lanes);
-            c2l += TVector.Load(c[2] + column);
-            c2h += TVector.Load(c[2] + column + lanes);
-            c3l += TVector.Load(c[3] + column);
-            c3h += TVector.Load(c[3] + column + lanes);
-            c4l += TVector.Load(c[4] + column);
-            c4h += TVector.Load(c[4] + column + lanes);
-            c5l += TVector.Load(c[5] + column);
-            c5h += TVector.Load(c[5] + column + lanes);
+            nint addend = column + work.Addend;
+            c0l += TVector.Load(c[0] + addend);
+            c0h += TVector.Load(c[0] + addend + lanes);
+            c1l += TVector.Load(c[1] + addend);
+            c1h += TVector.Load(c[1] + addend + lanes);
+            c2l += TVector.Load(c[2] + addend);
+            c2h += TVector.Load(c[2] + addend + lanes);
+            c3l += TVector.Load(c[3] + addend);
+            c3h += TVector.Load(c[3] + addend + lanes);
+            c4l += TVector.Load(c[4] + addend);
+            c4h += TVector.Load(c[4] + addend + lanes);
+            c5l += TVector.Load(c[5] + addend);
+            c5h += TVector.Load(c[5] + addend + lanes);
         }
         nint end = (nint)work.Depth * work.Step, step = work.Step, shift = work.Shift;
         for (int tap = work.Taps; tap > 0; tap--)
@@ -186,30 +190,31 @@ internal static unsafe class RegisterTile
         TVector c0l = low, c0h = high, c1l = low, c1h = high, c2l = low, c2h = high, c3l = low, c3h = high, c4l = low, c4h = high, c5l = low, c5h = high, c6l = low, c6h = high, c7l = low, c7h = high, c8l = low, c8h = high, c9l = low, c9h = high, c10l = low, c10h = high, c11l = low, c11h = high;
         if (work.Accumulate)
         {
-            c0l += TVector.Load(c[0] + column);
-            c0h += TVector.Load(c[0] + column + lanes);
-            c1l += TVector.Load(c[1] + column);
-            c1h += TVector.Load(c[1] + column + lanes);
-            c2l += TVector.Load(c[2] + column);
-            c2h += TVector.Load(c[2] + column + lanes);
-            c3l += TVector.Load(c[3] + column);
-            c3h += TVector.Load(c[3] + column + lanes);
-            c4l += TVector.Load(c[4] + column);
-            c4h += TVector.Load(c[4] + column + lanes);
-            c5l += TVector.Load(c[5] + column);
-            c5h += TVector.Load(c[5] + column + lanes);
-            c6l += TVector.Load(c[6] + column);
-            c6h += TVector.Load(c[6] + column + lanes);
-            c7l += TVector.Load(c[7] + column);
-            c7h += TVector.Load(c[7] + column + lanes);
-            c8l += TVector.Load(c[8] + column);
-            c8h += TVector.Load(c[8] + column + lanes);
-            c9l += TVector.Load(c[9] + column);
-            c9h += TVector.Load(c[9] + column + lanes);
-            c10l += TVector.Load(c[10] + column);
-            c10h += TVector.Load(c[10] + column + lanes);
-            c11l += TVector.Load(c[11] + column);
-            c11h += TVector.Load(c[11] + column + lanes);
+            nint addend = column + work.Addend;
+            c0l += TVector.Load(c[0] + addend);
+            c0h += TVector.Load(c[0] + addend + lanes);
+            c1l += TVector.Load(c[1] + addend);
+            c1h += TVector.Load(c[1] + addend + lanes);
+            c2l += TVector.Load(c[2] + addend);
+            c2h += TVector.Load(c[2] + addend + lanes);
+            c3l += TVector.Load(c[3] + addend);
+            c3h += TVector.Load(c[3] + addend + lanes);
+            c4l += TVector.Load(c[4] + addend);
+            c4h += TVector.Load(c[4] + addend + lanes);
+            c5l += TVector.Load(c[5] + addend);
+            c5h += TVector.Load(c[5] + addend + lanes);
+            c6l += TVector.Load(c[6] + addend);
+            c6h += TVector.Load(c[6] + addend + lanes);
+            c7l += TVector.Load(c[7] + addend);
+            c7h += TVector.Load(c[7] + addend + lanes);
+            c8l += TVector.Load(c[8] + addend);
+            c8h += TVector.Load(c[8] + addend + lanes);
+            c9l += TVector.Load(c[9] + addend);
+            c9h += TVector.Load(c[9] + addend + lanes);
+            c10l += TVector.Load(c[10] + addend);
+            c10h += TVector.Load(c[10] + addend + lanes);
+            c11l += TVector.Load(c[11] + addend);
+            c11h += TVector.Load(c[11] + addend + lanes);
         }
         nint end = (nint)work.Depth * work.Step, step = work.Step, shift = work.Shift;
         for (int tap = work.Taps; tap > 0; tap--)

@@ -229,6 +229,19 @@ public class BatchNormTests
         test.Run(new BatchNormInputGradient(x, default, x, mean, variance, spread, running, spread, 0, x, default, 1e-5f, Activation.None, true, false));
     }
 
+    [Theory]
+    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    public void FixedStatisticsAreOneFactorAndOneSummand(int lanes)
+    {
+        using var test = new KernelTest(lanes);
+        float[] mean = [1, -2, 0, 300], variance = [1, 0, 4, 1e-3f], gamma = [1, 2, -3, 0.5f], beta = [0, 1, 2, 3];
+        TensorView scale = test.Output(4), shift = test.Output(4);
+        test.Run(new BatchNormAffine(test.Upload(mean, 4), test.Upload(variance, 4), test.Upload(gamma, 4), test.Upload(beta, 4), scale, shift, 1e-5f));
+        double[] factors = [.. Enumerable.Range(0, 4).Select(c => gamma[c] / Math.Sqrt(variance[c] + 1e-5))];
+        KernelTest.Close(factors, test.Read(scale), Tolerance.Pointwise, "scale");
+        KernelTest.Close([.. Enumerable.Range(0, 4).Select(c => beta[c] - mean[c] * factors[c])], test.Read(shift), Tolerance.Pointwise, "shift");
+    }
+
     [Fact]
     public void ErrorsNameTheArgument()
     {

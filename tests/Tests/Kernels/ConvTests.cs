@@ -108,6 +108,16 @@ public class ConvTests
             activated[i] = y[i] + bias[i % k] is var sum && sum > 0 ? sum : 0.1 * sum;
         KernelTest.Close(activated, test.Read(yView), Tolerance.Sum, $"activated y, {what}");
 
+        float[] scale = KernelTest.Random(7, k, 2), residual = KernelTest.Random(8, y.Length, 3);
+        for (int i = 0; i < y.Length; i++)
+            activated[i] = Math.Max(0, (double)scale[i % k] * y[i] + bias[i % k] + residual[i]);
+        TensorView scaleView = test.Upload(scale, k), biasView = test.Upload(bias, k), residualView = test.Upload(residual, yShape.ToArray());
+        var normed = new Conv2dForward(xView, weightView, biasView, yView, window, groups, Activation.Relu, scaleView, residualView);
+        test.Run(normed);
+        KernelTest.Close(activated, test.Read(yView), Tolerance.Sum, $"normed y, {what}");
+        test.Run(normed with { Y = residualView });
+        KernelTest.Close(activated, test.Read(residualView), Tolerance.Sum, $"normed y in the residual's place, {what}");
+
         foreach (bool accumulate in (bool[])[false, true])
         {
             float[] startX = KernelTest.Random(5, x.Length), startWeight = KernelTest.Random(6, weight.Length);
@@ -171,6 +181,8 @@ public class ConvTests
         var window = Window.Square(3, 1, 1);
         Fails(new Conv2dForward(x, test.Zeros(6, 3, 3, 8), default, y, window), "Conv2dForward: weight expects f32[6,3,3,4] but is f32[6,3,3,8]");
         Fails(new Conv2dForward(x, weight, test.Zeros(4), y, window), "Conv2dForward: bias expects f32[6] but is f32[4]");
+        Fails(new Conv2dForward(x, weight, default, y, window, Scale: test.Zeros(4)), "Conv2dForward: scale expects f32[6] but is f32[4]");
+        Fails(new Conv2dForward(x, weight, default, y, window, Residual: x), "Conv2dForward: residual expects f32[1,8,8,6] but is f32[1,8,8,4]");
         Fails(new Conv2dForward(x, weight, default, test.Zeros(1, 6, 6, 6), window), "Conv2dForward: y expects f32[1,8,8,6] but is f32[1,6,6,6]");
         Fails(new Conv2dForward(x, weight, default, y, window, 4), "Conv2dForward: groups expects a divisor of 4 input and 6 output channels but is 4");
         Fails(new Conv2dForward(x, weight, default, y, window with { StrideX = 0 }),

@@ -1,3 +1,4 @@
+using CudaKernels.Detection;
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
@@ -42,6 +43,23 @@ public sealed class ModuleTests : IDisposable
             Assert.Equal((1, 1), factors[plain]);
         foreach (string fast in (string[])["conv1.bias", "downsample.1.bias"])
             Assert.Equal((2, 0), factors[fast]);
+    }
+
+    /// <summary>Without a tape and with fixed statistics a norm goes into its convolution; the values are those of one after the other.</summary>
+    [Theory, InlineData(true), InlineData(false)]
+    public void AFixedNormIsPartOfItsConvolution(bool bottleneck)
+    {
+        var net = new ResidualBlock(6, 4, stride: 2, bottleneck);
+        using var set = new ParameterSet(net, device, 3);
+        device.Upload<float>(KernelTest.Random(1, set.Values.Length), set.Values);
+        device.Upload<float>([.. KernelTest.Random(2, set.Buffers.Length).Select(v => v + 1.5f)], set.Buffers);
+        net.Train(false);
+        float[] Run(bool record)
+        {
+            using var scope = new StepScope(device, record);
+            return LayerTest.Read(net.Forward(scope.Upload<float>(KernelTest.Random(4, 2 * 7 * 6 * 6), new Shape(2, 7, 6, 6), "x")));
+        }
+        KernelTest.Close(Run(record: true), Run(record: false), Tolerance.Norm, "residual block");
     }
 
     [Fact]

@@ -39,5 +39,5 @@ internal class ResNet : Backbone
     protected override IReadOnlyList<UnaryModule> Stages => stages;
 
     protected override Tensor Stem(Tensor images) =>
-        Functional.MaxPool(bn1.Forward(conv1.Forward(images), Activation.Relu, consume: true), Window.Square(3, stride: 2, padding: 1));
+        Functional.MaxPool(conv1.Forward(images, bn1, Activation.Relu), Window.Square(3, stride: 2, padding: 1));
 }

@@ -38,7 +38,7 @@ internal sealed class ResidualBlock : UnaryModule
         var shortcut = downsample is null ? x : downsample.Forward(x);
         var y = x;
         for (int i = 0; i < steps.Length; i++)
-            y = steps[i].Norm.Forward(steps[i].Convolution.Forward(y), Activation.Relu, i == steps.Length - 1 ? shortcut : null, consume: true);
+            y = steps[i].Convolution.Forward(y, steps[i].Norm, Activation.Relu, i == steps.Length - 1 ? shortcut : null);
         return y;
     }
 
@@ -53,6 +53,6 @@ internal sealed class ResidualBlock : UnaryModule
             norm = Add("1", new BatchNorm2d(outChannels));
         }
 
-        public override Tensor Forward(Tensor x) => norm.Forward(convolution.Forward(x), consume: true);
+        public override Tensor Forward(Tensor x) => convolution.Forward(x, norm);
     }
 }
