@@ -10,7 +10,8 @@ namespace CudaKernels.Cli;
 /// <summary>Writes the PTX of every kernel and, where NVIDIA's assembler is found, what each takes of a multiprocessor.</summary>
 internal static class KernelsCommand
 {
-    private static readonly string[] Columns = ["kernel", "registers", "shared bytes", "stack bytes", "spill bytes"];
+    private static readonly string[] Columns = ["kernel", "registers", "shared bytes", "stack bytes", "spill bytes", "PTX"];
+    private static readonly string[] MachineColumns = ["SASS", "FFMA", "loads", ".128", "stores", "LDS", "STS", "BAR", "LDL+STL"];
     private static readonly JsonSerializerOptions Format = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static Command Create()
@@ -57,22 +58,28 @@ internal static class KernelsCommand
                 return exitCode;
             }
             var rows = files.ConvertAll(file => assembler.Assemble(file, architecture));
-            var cells = rows.ConvertAll(row => (string[])[row.Kernel, Text(row.Registers), Text(row.Shared), Text(row.Stack), Text(row.Spills)]);
-            report.Table(Columns, cells);
-            AtomicFile.WriteText(Path.Combine(folder, "table.md"), Markdown(cells));
+            string[] columns = rows.Exists(row => row.Machine is not null) ? [.. Columns, .. MachineColumns] : Columns;
+            var cells = rows.ConvertAll(Cells);
+            report.Table(columns, cells);
+            AtomicFile.WriteText(Path.Combine(folder, "table.md"), Markdown(columns, cells));
             report.Json(JsonSerializer.Serialize(rows, Format));
             return exitCode;
         });
         return command;
     }
 
-    private static string Markdown(List<string[]> rows)
+    private static string[] Cells(KernelResources row)
     {
-        var text = new StringBuilder().AppendJoin(" | ", Columns).Append("\n--- | ---: | ---: | ---: | ---:\n");
+        int[] counts = row.Machine is { } m
+            ? [m.All, m.MultiplyAdds, m.Loads, m.WideLoads, m.Stores, m.SharedLoads, m.SharedStores, m.Barriers, m.Local] : [];
+        return [row.Kernel, .. ((int[])[row.Registers, row.Shared, row.Stack, row.Spills, row.Ptx, .. counts]).Select(n => n.ToString(CultureInfo.InvariantCulture))];
+    }
+
+    private static string Markdown(string[] columns, List<string[]> rows)
+    {
+        var text = new StringBuilder().AppendJoin(" | ", columns).Append("\n---").AppendJoin("", columns.Skip(1).Select(_ => " | ---:")).Append('\n');
         foreach (string[] row in rows)
             text.Append('`').Append(row[0]).Append("` | ").AppendJoin(" | ", row[1..]).Append('\n');
         return text.ToString();
     }
-
-    private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
 }

@@ -4,10 +4,14 @@ using System.Text.RegularExpressions;
 
 namespace CudaKernels.Cli;
 
-/// <summary>What a thread (registers, stack, spills) and a group (shared memory) of a kernel take, in registers and bytes.</summary>
-internal readonly record struct KernelResources(string Kernel, int Registers, int Shared, int Stack, int Spills);
+/// <summary>What a thread (registers, stack, spills) and a group (shared memory) of a kernel take, in registers and bytes, and its instructions.</summary>
+/// <param name="Machine">Where nvdisasm lies beside ptxas.</param>
+internal readonly record struct KernelResources(string Kernel, int Registers, int Shared, int Stack, int Spills, int Ptx, InstructionCounts? Machine);
 
-/// <summary>NVIDIA's ptxas, a developer's tool that is neither shipped nor needed: it assembles a text and says what the kernel takes.</summary>
+/// <summary>
+/// NVIDIA's ptxas, a developer's tool that is neither shipped nor needed: it assembles a text and says what the kernel takes. nvdisasm beside it
+/// lists the machine code.
+/// </summary>
 internal sealed partial class PtxAssembler
 {
     private readonly string program;
@@ -29,18 +33,35 @@ internal sealed partial class PtxAssembler
     /// <exception cref="IOException">The program cannot be run or refuses the text; gives file and the program's words.</exception>
     public KernelResources Assemble(string file, string architecture)
     {
-        using var process = Start("-v", $"-arch={architecture}", file, "-o", OperatingSystem.IsWindows() ? "NUL" : "/dev/null");
+        string code = Path.GetTempFileName();
+        try
+        {
+            string words = Run(program, "-v", $"-arch={architecture}", file, "-o", code);
+            if (Registers().Match(words) is not { Success: true } registers)
+                throw new IOException($"{file}: {program} says nothing of registers: {words.Trim()}");
+            var frame = Frame().Matches(words);
+            string lister = Path.Combine(Path.GetDirectoryName(program)!, "nvdisasm" + Path.GetExtension(program));
+            return new(Path.GetFileNameWithoutExtension(file), Number(registers.Groups[1]), Number(Shared().Match(words).Groups[1]),
+                frame.Sum(m => Number(m.Groups[1])), frame.Sum(m => Number(m.Groups[2]) + Number(m.Groups[3])),
+                InstructionCounts.OfPtx(File.ReadAllText(file)), File.Exists(lister) ? InstructionCounts.OfMachineCode(Run(lister, "-c", code)) : null);
+        }
+        finally
+        {
+            File.Delete(code);
+        }
+    }
+
+    /// <summary>All that the program prints.</summary>
+    private static string Run(string program, params string[] arguments)
+    {
+        using var process = Start(program, arguments);
         var other = process.StandardOutput.ReadToEndAsync();
         string words = process.StandardError.ReadToEnd() + other.Result;
         process.WaitForExit();
-        if (process.ExitCode != 0 || Registers().Match(words) is not { Success: true } registers)
-            throw new IOException($"{file}: {program} refuses it: {words.Trim()}");
-        var frame = Frame().Matches(words);
-        return new(Path.GetFileNameWithoutExtension(file), Number(registers.Groups[1]), Number(Shared().Match(words).Groups[1]),
-            frame.Sum(m => Number(m.Groups[1])), frame.Sum(m => Number(m.Groups[2]) + Number(m.Groups[3])));
+        return process.ExitCode == 0 ? words : throw new IOException($"{string.Join(' ', arguments)}: {program} refuses it: {words.Trim()}");
     }
 
-    private Process Start(params string[] arguments)
+    private static Process Start(string program, string[] arguments)
     {
         try
         {
