@@ -20,4 +20,5 @@ if [ "${device%%:*}" = cuda ] && python3 -c 'import torch' 2> /dev/null; then
 else
   echo "PyTorch was not timed: needs a cuda device and python3 with torch" | tee "$out/peer.txt"
 fi
+"$here/cudakernels-gpu" verify --tables "$out" > "$out/tables.md"
 exit "$status"

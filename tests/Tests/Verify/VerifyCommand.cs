@@ -15,15 +15,21 @@ internal static class VerifyCommand
         Option<string[]> only = new("--only") { Description = "Only these rungs, such as a d e:ConvTests.", HelpName = "RUNG", AllowMultipleArgumentsPerToken = true };
         Option<double> limit = new("--limit") { Description = "Seconds after which a rung counts as failed.", DefaultValueFactory = _ => 600, HelpName = "S" };
         Option<bool> here = new("--here") { Description = "Run in this process, print results as JSON lines.", Hidden = true };
+        Option<string?> tables = new("--tables") { Description = "Verify nothing: print the results in this folder, of run.sh, as tables.", HelpName = "DIR" };
         Option<string?> json = SharedOptions.Json();
         var command = new Command("verify", """
             Checks a device from the driver to whole training runs, each rung in a process of its own; exit code 1 if one failed.
 
             Example:
               cudakernels-gpu verify --device cuda:0
-            """) { device, only, limit, here, json };
+            """) { device, only, limit, here, tables, json };
         command.SetAction(parsed =>
         {
+            if (parsed.GetValue(tables) is { } folder)
+            {
+                Console.Write(ResultTables.Write(folder));
+                return CommandLine.Done;
+            }
             string name = SharedOptions.CheckDevice(parsed.GetValue(device)!).ToString();
             string[] asked = parsed.GetValue(only) ?? [];
             var rungs = Ladder.Rungs.Where(rung => Ladder.Belongs(rung, asked)).ToList();
