@@ -20,6 +20,7 @@ internal static class CommandLine
             TrainCommand.Create(),
             EvalCommand.Create(),
             DetectCommand.Create(),
+            ExportCommand.Create(),
             DataCommand.Create(),
             ModelsCommand.Create(),
             BenchCommand.Create(),

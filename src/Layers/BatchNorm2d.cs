@@ -88,6 +88,16 @@ internal sealed class BatchNorm2d : Module
     {
         public override string Name => nameof(BatchNorm2d);
 
+        public override NodeTrace Trace => new(residual is null ? [x] : [x, residual])
+        {
+            ["weight"] = layer.Weight.Value,
+            ["bias"] = layer.Bias.Value,
+            ["mean"] = mean,
+            ["variance"] = variance,
+            ["epsilon"] = layer.epsilon,
+            ["activation"] = activation,
+        };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;

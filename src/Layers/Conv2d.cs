@@ -68,6 +68,15 @@ internal sealed class Conv2d : UnaryModule
     {
         public override string Name => nameof(Conv2d);
 
+        public override NodeTrace Trace => new(x)
+        {
+            ["weight"] = layer.Weight.Value,
+            ["bias"] = layer.Bias?.Value ?? default,
+            ["window"] = layer.window,
+            ["groups"] = layer.groups,
+            ["activation"] = layer.activation,
+        };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;

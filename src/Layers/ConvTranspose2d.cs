@@ -52,6 +52,15 @@ internal sealed class ConvTranspose2d : UnaryModule
     {
         public override string Name => nameof(ConvTranspose2d);
 
+        public override NodeTrace Trace => new(x)
+        {
+            ["weight"] = layer.Weight.Value,
+            ["bias"] = layer.Bias?.Value ?? default,
+            ["window"] = layer.window,
+            ["groups"] = layer.groups,
+            ["outputPadding"] = layer.outputPadding,
+        };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;

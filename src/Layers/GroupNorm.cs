@@ -45,6 +45,15 @@ internal sealed class GroupNorm : Module
     {
         public override string Name => nameof(GroupNorm);
 
+        public override NodeTrace Trace => new(x)
+        {
+            ["weight"] = layer.Weight.Value,
+            ["bias"] = layer.Bias.Value,
+            ["groups"] = layer.groups,
+            ["epsilon"] = layer.epsilon,
+            ["activation"] = activation,
+        };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;

@@ -39,6 +39,13 @@ internal sealed class Linear : UnaryModule
     {
         public override string Name => nameof(Linear);
 
+        public override NodeTrace Trace => new(x)
+        {
+            ["weight"] = layer.Weight.Value,
+            ["bias"] = layer.Bias?.Value ?? default,
+            ["activation"] = layer.activation,
+        };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;

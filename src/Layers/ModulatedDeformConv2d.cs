@@ -61,6 +61,15 @@ internal sealed class ModulatedDeformConv2d : UnaryModule
     {
         public override string Name => nameof(ModulatedDeformConv2d);
 
+        public override NodeTrace Trace => new(x, made)
+        {
+            ["weight"] = layer.Weight.Value,
+            ["bias"] = layer.Bias?.Value ?? default,
+            ["window"] = layer.window,
+            ["groups"] = layer.groups,
+            ["offsetGroups"] = layer.offsetGroups,
+        };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var device = sink.Device;

@@ -7,9 +7,9 @@ namespace CudaKernels.Detection;
 internal static class ModelInput
 {
     /// <summary>Mean of red, green, blue over ImageNet, in levels 0..255.</summary>
-    private static readonly ChannelTriple Mean = new(123.675f, 116.28f, 103.53f);
+    public static readonly ChannelTriple Mean = new(123.675f, 116.28f, 103.53f);
 
-    private static readonly ChannelTriple Deviation = new(58.395f, 57.12f, 57.375f);
+    public static readonly ChannelTriple Deviation = new(58.395f, 57.12f, 57.375f);
 
     /// <summary>Resizes to size × size (bilinear, proportions are not kept) and normalises: f32 (N,size,size,3).</summary>
     public static Tensor Prepare(StepScope scope, IReadOnlyList<ImageBuffer> pictures, int size)

@@ -11,6 +11,9 @@ internal abstract class Node(Tensor output)
 
     public Tensor Output { get; } = output;
 
+    /// <summary>Inputs and attributes, for exporters; empty where only training uses the operation.</summary>
+    public virtual NodeTrace Trace => new();
+
     /// <summary>Writes the gradients of the inputs, given the gradient of <see cref="Output"/>.</summary>
     public abstract void Backward(TensorView gradient, GradientSink sink);
 

@@ -17,6 +17,9 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
 
     public bool Recording => record;
 
+    /// <summary>The operations on the tape, in the order they ran.</summary>
+    public IReadOnlyList<Node> Recorded => tape?.Nodes ?? [];
+
     private Tape Tape => tape ??= new Tape(this);
 
     /// <summary>A new tensor with undefined contents.</summary>

@@ -11,6 +11,9 @@ internal sealed class Tape(StepScope scope)
     private readonly List<Node> nodes = [];
     private bool done;
 
+    /// <summary>What ran so far, in order; empty after the backward pass.</summary>
+    public IReadOnlyList<Node> Nodes => nodes;
+
     public void Add(Node node) => nodes.Add(node);
 
     /// <summary>

@@ -45,6 +45,8 @@ internal static partial class Functional
     {
         public override string Name => nameof(Concat);
 
+        public override NodeTrace Trace => new(parts);
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             int at = 0;

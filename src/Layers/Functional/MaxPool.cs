@@ -19,7 +19,7 @@ internal static partial class Functional
         var y = scope.Rent(shape, nameof(MaxPool), x.RequiresGradient);
         var index = scope.Rent(shape, nameof(MaxPool), type: DType.I32);
         scope.Device.Run(new MaxPoolForward(x.View, y.View, index.View, window));
-        var node = new MaxPoolNode(x, y, index, window);
+        var node = new MaxPoolNode(x, y, index, window, ceil);
         node.Save(index);
         scope.Record(node);
         return y;
@@ -31,9 +31,11 @@ internal static partial class Functional
         return rest && floor * stride < size + pad ? floor + 1 : floor;
     }
 
-    private sealed class MaxPoolNode(Tensor x, Tensor y, Tensor index, Window window) : Node(y)
+    private sealed class MaxPoolNode(Tensor x, Tensor y, Tensor index, Window window, bool ceil) : Node(y)
     {
         public override string Name => nameof(MaxPool);
+
+        public override NodeTrace Trace => new(x) { ["window"] = window, ["ceil"] = ceil };
 
         public override void Backward(TensorView gradient, GradientSink sink)
         {

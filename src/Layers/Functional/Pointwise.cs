@@ -64,6 +64,8 @@ internal static partial class Functional
     {
         public override string Name => nameof(Add);
 
+        public override NodeTrace Trace => new(a, b);
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             sink.Give(a);
@@ -74,6 +76,8 @@ internal static partial class Functional
     /// <summary>A node whose input gradient is pointwise in the output gradient: in place when the memory can be handed on.</summary>
     private abstract class PointwiseNode(Tensor x, Tensor y) : Node(y)
     {
+        protected Tensor Input => x;
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             if (sink.CanGive(x))
@@ -93,6 +97,8 @@ internal static partial class Functional
     {
         public override string Name => name;
 
+        public override NodeTrace Trace => new(Input) { ["activation"] = activation };
+
         protected override void Write(Kernels.Devices.Device device, TensorView gradient, TensorView gradX, bool accumulate) =>
             device.Run(new ActivationBackward(Output.View, gradient, gradX, activation, accumulate));
     }
@@ -101,6 +107,8 @@ internal static partial class Functional
     {
         public override string Name => nameof(Sigmoid);
 
+        public override NodeTrace Trace => new(Input);
+
         protected override void Write(Kernels.Devices.Device device, TensorView gradient, TensorView gradX, bool accumulate) =>
             device.Run(new SigmoidBackward(Output.View, gradient, gradX, accumulate));
     }
@@ -108,6 +116,8 @@ internal static partial class Functional
     private sealed class ScaleNode(Tensor x, Tensor y, float factor) : PointwiseNode(x, y)
     {
         public override string Name => nameof(Scale);
+
+        public override NodeTrace Trace => new(Input) { ["factor"] = factor };
 
         protected override void Write(Kernels.Devices.Device device, TensorView gradient, TensorView gradX, bool accumulate)
         {

@@ -36,6 +36,8 @@ internal static partial class Functional
     {
         public override string Name => nameof(UpsampleBilinear);
 
+        public override NodeTrace Trace => new(x) { ["height"] = Output.Shape[1], ["width"] = Output.Shape[2], ["alignCorners"] = alignCorners };
+
         public override void Backward(TensorView gradient, GradientSink sink)
         {
             var (gradX, add) = sink.For(x);
@@ -46,6 +48,8 @@ internal static partial class Functional
     private sealed class NearestNode(Tensor x, Tensor y) : Node(y)
     {
         public override string Name => nameof(UpsampleNearest);
+
+        public override NodeTrace Trace => new(x) { ["height"] = Output.Shape[1], ["width"] = Output.Shape[2] };
 
         public override void Backward(TensorView gradient, GradientSink sink)
         {

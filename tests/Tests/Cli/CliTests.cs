@@ -11,6 +11,7 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("train")]
     [InlineData("eval")]
     [InlineData("detect")]
+    [InlineData("export")]
     [InlineData("data", "synth")]
     [InlineData("data", "check")]
     [InlineData("data", "stats")]
