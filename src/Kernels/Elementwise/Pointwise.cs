@@ -30,20 +30,31 @@ internal static unsafe class Pointwise
         device.For(checked((int)((length + Block - 1) / Block)), range, VectorRange.Grain(Block));
     }
 
-    /// <summary>The same on the other path: one thread an element, the formula at one lane.</summary>
+    /// <summary>The same on the other path: one thread an element, or four of them.</summary>
     public static void Run<TOp>(GpuDevice device, TensorView a, TensorView b, TensorView y, bool accumulate, TOp op)
-        where TOp : unmanaged, IPointwise =>
-        device.LaunchFor(Kernel, y.Length, new Arguments<TOp>(device.F32(a), device.F32(b), device.F32(y), accumulate ? 1 : 0, op));
+        where TOp : unmanaged, IPointwise
+    {
+        if (GpuLanes.ByFour(y.Length, a, b, y))
+            Run<TOp, Quad<F32x1>>(device, a, b, y, accumulate, op);
+        else
+            Run<TOp, F32x1>(device, a, b, y, accumulate, op);
+    }
 
-    internal readonly record struct Arguments<TOp>(ArrayView<float> A, ArrayView<float> B, ArrayView<float> Y, int Accumulate, TOp Op)
-        where TOp : unmanaged, IPointwise;
+    private static void Run<TOp, T>(GpuDevice device, TensorView a, TensorView b, TensorView y, bool accumulate, TOp op)
+        where TOp : unmanaged, IPointwise where T : unmanaged, ISimd<T> =>
+        device.LaunchFor(Kernel, y.Length / T.Count, new Arguments<TOp, T>(
+            GpuLanes.Of<T>(device, a), GpuLanes.Of<T>(device, b), GpuLanes.Of<T>(device, y), accumulate ? 1 : 0, op));
 
-    private static void Kernel<TOp>(Arguments<TOp> a) where TOp : unmanaged, IPointwise
+    internal readonly record struct Arguments<TOp, T>(ArrayView<T> A, ArrayView<T> B, ArrayView<T> Y, int Accumulate, TOp Op)
+        where TOp : unmanaged, IPointwise where T : unmanaged, ISimd<T>;
+
+    private static void Kernel<TOp, T>(Arguments<TOp, T> a) where TOp : unmanaged, IPointwise where T : unmanaged, ISimd<T>
     {
         long i = Grid.GlobalLinearIndex;
         if (i >= a.Y.Length)
             return;
-        float value = a.Op.Apply(F32x1.Create(a.A[i]), F32x1.Create(a.B[i])).Value;
+        var first = a.A[i];
+        var value = a.Op.Apply(first, TOp.Inputs == 1 ? first : a.B[i]);
         a.Y[i] = a.Accumulate != 0 ? a.Y[i] + value : value;
     }
 

@@ -1,7 +1,7 @@
 namespace CudaKernels.Kernels;
 
 /// <summary>Four floats of device code. One view element of this type is one 128-bit access, so its address must be a multiple of 16 bytes.</summary>
-internal struct F4 : IGpuLanes<F4>
+internal struct F4
 {
     public float X, Y, Z, W;
 
@@ -12,12 +12,6 @@ internal struct F4 : IGpuLanes<F4>
         Z = z;
         W = w;
     }
-
-    public static int Count => 4;
-
-    public static F4 Create(float value) => new(value, value, value, value);
-
-    public static F4 Add(F4 a, F4 b) => new(a.X + b.X, a.Y + b.Y, a.Z + b.Z, a.W + b.W);
 
     /// <summary>a·b + c; the compiler of the device contracts it to fused multiply-adds.</summary>
     public static F4 MultiplyAdd(float a, F4 b, F4 c) => new(a * b.X + c.X, a * b.Y + c.Y, a * b.Z + c.Z, a * b.W + c.W);

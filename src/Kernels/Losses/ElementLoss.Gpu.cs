@@ -5,8 +5,8 @@ using ILGPU;
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// <see cref="ElementLoss{TLoss}"/> on the ILGPU path: neighbouring threads take neighbouring elements, each thread
-/// <see cref="GpuSums.PerThread"/> of them; the sums are those of <see cref="GpuSums"/>.
+/// <see cref="ElementLoss{TLoss}"/> on the ILGPU path: neighbouring threads take neighbouring elements, or neighbouring fours, each thread
+/// <see cref="GpuSums.PerThread"/> elements; the sums are those of <see cref="GpuSums"/>.
 /// </summary>
 internal static class ElementLoss
 {
@@ -15,37 +15,54 @@ internal static class ElementLoss
         GpuDevice device, TLoss loss, TensorView x, TensorView target, TensorView weight, TensorView total, TensorView elements, TensorView gradient,
         LossFactor factor, int columns) where TLoss : struct, IElementLoss
     {
+        // A number per channel is looked up for one element at a time.
+        if (columns == 0 && GpuLanes.ByFour(x.Length, x, target, weight, elements, gradient))
+            Run<TLoss, Quad<F32x1>>(device, loss, x, target, weight, total, elements, gradient, factor, columns);
+        else
+            Run<TLoss, F32x1>(device, loss, x, target, weight, total, elements, gradient, factor, columns);
+    }
+
+    private static void Run<TLoss, T>(
+        GpuDevice device, TLoss loss, TensorView x, TensorView target, TensorView weight, TensorView total, TensorView elements, TensorView gradient,
+        LossFactor factor, int columns) where TLoss : struct, IElementLoss where T : unmanaged, ISimd<T>
+    {
         long groups = GpuSums.Groups(x.Length);
         using var sums = new GpuSums(device, groups, nameof(ElementLoss));
-        device.Launch(Kernel, groups, GpuSums.GroupSize, new Arguments<TLoss>(
-            device.F32(x), device.F32(target), device.F32(weight), device.F32(elements), device.F32(gradient), sums.Partial, factor, columns, loss));
+        device.Launch(Kernel, groups, GpuSums.GroupSize, new Arguments<TLoss, T>(
+            GpuLanes.Of<T>(device, x), GpuLanes.Of<T>(device, target), GpuLanes.Of<T>(device, weight), GpuLanes.Of<T>(device, elements),
+            GpuLanes.Of<T>(device, gradient), sums.Partial, factor, columns, loss));
         sums.Total(total, factor);
     }
 
-    internal readonly record struct Arguments<TLoss>(
-        ArrayView<float> X, ArrayView<float> Target, ArrayView<float> Weight, ArrayView<float> Elements, ArrayView<float> Gradient,
-        ArrayView<double> Partial, LossFactor Factor, int Columns, TLoss Loss) where TLoss : struct, IElementLoss;
+    internal readonly record struct Arguments<TLoss, T>(
+        ArrayView<T> X, ArrayView<T> Target, ArrayView<T> Weight, ArrayView<T> Elements, ArrayView<T> Gradient,
+        ArrayView<double> Partial, LossFactor Factor, int Columns, TLoss Loss) where TLoss : struct, IElementLoss where T : unmanaged, ISimd<T>;
 
-    private static void Kernel<TLoss>(Arguments<TLoss> a) where TLoss : struct, IElementLoss
+    private static void Kernel<TLoss, T>(Arguments<TLoss, T> a) where TLoss : struct, IElementLoss where T : unmanaged, ISimd<T>
     {
         var shared = SharedMemory.Allocate<double>(GpuSums.GroupSize);
-        long start = (long)Grid.IdxX * (GpuSums.GroupSize * GpuSums.PerThread) + Group.IdxX;
-        float factor = a.Factor.Value;
+        int steps = GpuSums.PerThread / T.Count;
+        long start = (long)Grid.IdxX * (GpuSums.GroupSize * steps) + Group.IdxX;
+        var factor = T.Create(a.Factor.Value);
         double sum = 0;
-        for (int k = 0; k < GpuSums.PerThread; k++)
+        for (int k = 0; k < steps; k++)
         {
             long i = start + k * GpuSums.GroupSize;
             if (i < a.X.Length)
             {
                 int column = a.Columns == 0 ? 0 : (int)(i % a.Columns);
-                float value = a.Loss.Invoke(F32x1.Create(a.X[i]), F32x1.Create(a.Target[i]), column, out var slope).Value;
-                float weight = a.Weight.Length == 0 ? 1 : a.Weight[i];
-                value *= weight;
+                var value = a.Loss.Invoke(a.X[i], a.Target[i], column, out var slope);
+                if (a.Weight.Length != 0)
+                {
+                    var weight = a.Weight[i];
+                    value *= weight;
+                    slope *= weight;
+                }
                 if (a.Elements.Length != 0)
                     a.Elements[i] = value;
                 if (a.Gradient.Length != 0)
-                    a.Gradient[i] = slope.Value * weight * factor;
-                sum += value;
+                    a.Gradient[i] = slope * factor;
+                sum += T.Sum(value);
             }
         }
         sum = GpuSums.OfGroup(shared, sum);

@@ -42,41 +42,49 @@ internal readonly unsafe record struct NormApply(
 
     public void Run(GpuDevice device)
     {
-        var grid = new ImageGrid(Layout, RowsPerThread);
-        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
-            device.F32(X), device.F32(Mean), device.F32(Variance), device.F32(Gamma), device.F32(Beta), device.F32(Residual), device.F32(Y),
-            grid, Epsilon, Activation.Factor, Residual.IsNone ? 0 : 1));
+        if (GpuLanes.ByFour(Layout.Channels, X, Gamma, Beta, Residual, Y) && PerGroup<F32x1>.ByFour(Layout, Mean, Variance))
+            Run<Quad<F32x1>>(device);
+        else
+            Run<F32x1>(device);
     }
 
-    internal readonly record struct Arguments(
-        ArrayView<float> X, ArrayView<float> Mean, ArrayView<float> Variance, ArrayView<float> Gamma, ArrayView<float> Beta, ArrayView<float> Residual,
-        ArrayView<float> Y, ImageGrid Grid, float Epsilon, float Factor, int HasResidual)
+    private void Run<T>(GpuDevice device) where T : unmanaged, ISimd<T>
+    {
+        var grid = new ImageGrid(Layout.InLanes(T.Count), RowsPerThread);
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments<T>(
+            GpuLanes.Of<T>(device, X), PerGroup<T>.Of(device, Layout, Mean), PerGroup<T>.Of(device, Layout, Variance), GpuLanes.Of<T>(device, Gamma),
+            GpuLanes.Of<T>(device, Beta), GpuLanes.Of<T>(device, Residual), GpuLanes.Of<T>(device, Y), grid, Epsilon, Activation.Factor, Residual.IsNone ? 0 : 1));
+    }
+
+    internal readonly record struct Arguments<T>(
+        ArrayView<T> X, PerGroup<T> Mean, PerGroup<T> Variance, ArrayView<T> Gamma, ArrayView<T> Beta, ArrayView<T> Residual,
+        ArrayView<T> Y, ImageGrid Grid, float Epsilon, float Factor, int HasResidual) where T : unmanaged, ISimd<T>
     {
         /// <summary>What is added after the normalisation.</summary>
-        public float Branch(long at) => HasResidual != 0 ? Residual[at] : 0;
+        public T Branch(long at) => HasResidual != 0 ? Residual[at] : T.Zero;
     }
 
     /// <summary>Four rows at a time, all read before the first is written: one load in flight per thread does not fill the memory bus.</summary>
-    private static void Kernel(Arguments a)
+    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.One.Step;
         if (channel >= a.Grid.Layout.Channels)
             return;
         long group = a.Grid.OfGroup;
-        float mean = a.Mean[group], scale = OverDeviation(a.Gamma[channel], (double)a.Variance[group] + a.Epsilon), beta = a.Beta[channel];
+        T mean = a.Mean[group], scale = a.Gamma[channel] / T.Sqrt(a.Variance[group] + T.Create(a.Epsilon)), beta = a.Beta[channel], factor = T.Create(a.Factor);
         long at = a.Grid.At(row), stride = a.Grid.Stride;
         for (; row + 3 * step < end; row += 4 * step, at += 4 * stride)
         {
             long second = at + stride, third = second + stride, fourth = third + stride;
-            float x0 = a.X[at], x1 = a.X[second], x2 = a.X[third], x3 = a.X[fourth];
-            float r0 = a.Branch(at), r1 = a.Branch(second), r2 = a.Branch(third), r3 = a.Branch(fourth);
-            a.Y[at] = Activation.Apply((x0 - mean) * scale + beta + r0, a.Factor);
-            a.Y[second] = Activation.Apply((x1 - mean) * scale + beta + r1, a.Factor);
-            a.Y[third] = Activation.Apply((x2 - mean) * scale + beta + r2, a.Factor);
-            a.Y[fourth] = Activation.Apply((x3 - mean) * scale + beta + r3, a.Factor);
+            T x0 = a.X[at], x1 = a.X[second], x2 = a.X[third], x3 = a.X[fourth];
+            T r0 = a.Branch(at), r1 = a.Branch(second), r2 = a.Branch(third), r3 = a.Branch(fourth);
+            a.Y[at] = Activation.Apply((x0 - mean) * scale + beta + r0, factor);
+            a.Y[second] = Activation.Apply((x1 - mean) * scale + beta + r1, factor);
+            a.Y[third] = Activation.Apply((x2 - mean) * scale + beta + r2, factor);
+            a.Y[fourth] = Activation.Apply((x3 - mean) * scale + beta + r3, factor);
         }
         for (; row < end; row += step, at += stride)
-            a.Y[at] = Activation.Apply((a.X[at] - mean) * scale + beta + a.Branch(at), a.Factor);
+            a.Y[at] = Activation.Apply((a.X[at] - mean) * scale + beta + a.Branch(at), factor);
     }
 
     /// <summary>Parameters of an image: mean, scale, β of each lane.</summary>

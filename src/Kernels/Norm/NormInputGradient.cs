@@ -48,24 +48,35 @@ internal readonly unsafe record struct NormInputGradient(
 
     public void Run(GpuDevice device)
     {
-        var grid = new ImageGrid(Layout, RowsPerThread);
-        var y = device.F32(Activation.Kind == ActivationKind.None ? GradY : Y); // any view will do: the factor is 1
-        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
-            device.F32(X), y, device.F32(GradY), device.F32(Mean), device.F32(Variance), device.F32(Gamma), device.F32(SumGrad), device.F32(SumGradCentred),
-            device.F32(GradX), device.F32(GradResidual), grid, Math.Max(1, Count), Epsilon, Activation.Factor, SumsHoldGamma ? 1 : 0, Training ? 1 : 0,
-            Accumulate ? 1 : 0, GradResidual.IsNone ? 0 : 1, AccumulateResidual ? 1 : 0));
+        if (GpuLanes.ByFour(Layout.Channels, X, Y, GradY, Gamma, GradX, GradResidual)
+            && PerGroup<F32x1>.ByFour(Layout, Mean, Variance, SumGrad, SumGradCentred))
+            Run<Quad<F32x1>>(device);
+        else
+            Run<F32x1>(device);
     }
 
-    internal readonly record struct Arguments(
-        ArrayView<float> X, ArrayView<float> Y, ArrayView<float> GradY, ArrayView<float> Mean, ArrayView<float> Variance, ArrayView<float> Gamma,
-        ArrayView<float> SumGrad, ArrayView<float> SumGradCentred, ArrayView<float> GradX, ArrayView<float> GradResidual, ImageGrid Grid,
-        double Count, float Epsilon, float Factor, int SumsHoldGamma, int Training, int Accumulate, int HasResidual, int AccumulateResidual)
+    private void Run<T>(GpuDevice device) where T : unmanaged, ISimd<T>
     {
-        public float Before(long at) => Activation.Gradient(Y[at], GradY[at], Factor);
+        var grid = new ImageGrid(Layout.InLanes(T.Count), RowsPerThread);
+        var y = Activation.Kind == ActivationKind.None ? GradY : Y; // any view will do: the factor is 1
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments<T>(
+            GpuLanes.Of<T>(device, X), GpuLanes.Of<T>(device, y), GpuLanes.Of<T>(device, GradY), PerGroup<T>.Of(device, Layout, Mean),
+            PerGroup<T>.Of(device, Layout, Variance), GpuLanes.Of<T>(device, Gamma), PerGroup<T>.Of(device, Layout, SumGrad),
+            PerGroup<T>.Of(device, Layout, SumGradCentred), GpuLanes.Of<T>(device, GradX), GpuLanes.Of<T>(device, GradResidual), grid,
+            1f / Math.Max(1, Count), Epsilon, Activation.Factor, SumsHoldGamma ? 1 : 0, Training ? 1 : 0, Accumulate ? 1 : 0,
+            GradResidual.IsNone ? 0 : 1, AccumulateResidual ? 1 : 0));
+    }
 
-        public float Centred(long at, float mean) => Training != 0 ? X[at] - mean : 0;
+    internal readonly record struct Arguments<T>(
+        ArrayView<T> X, ArrayView<T> Y, ArrayView<T> GradY, PerGroup<T> Mean, PerGroup<T> Variance, ArrayView<T> Gamma, PerGroup<T> SumGrad,
+        PerGroup<T> SumGradCentred, ArrayView<T> GradX, ArrayView<T> GradResidual, ImageGrid Grid, float Share, float Epsilon, float Factor,
+        int SumsHoldGamma, int Training, int Accumulate, int HasResidual, int AccumulateResidual) where T : unmanaged, ISimd<T>
+    {
+        public T Before(long at) => Activation.Gradient(Y[at], GradY[at], T.Create(Factor));
 
-        public void Store(long at, float result, float branch)
+        public T Centred(long at, T mean) => Training != 0 ? X[at] - mean : T.Zero;
+
+        public void Store(long at, T result, T branch)
         {
             GradX[at] = Accumulate != 0 ? GradX[at] + result : result;
             if (HasResidual != 0)
@@ -74,32 +85,32 @@ internal readonly unsafe record struct NormInputGradient(
     }
 
     /// <summary>Two rows at a time, both read before the first is written: one row in flight per thread does not fill the memory bus.</summary>
-    private static void Kernel(Arguments a)
+    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, row = a.Grid.FirstRow, end = a.Grid.EndRow, step = a.Grid.One.Step;
         if (channel >= a.Grid.Layout.Channels)
             return;
         long group = a.Grid.OfGroup;
-        double variance = (double)a.Variance[group] + a.Epsilon;
-        float scale = NormApply.OverDeviation(a.Gamma[channel], variance), mean = 0, offset = 0, slope = 0;
+        T variance = a.Variance[group] + T.Create(a.Epsilon), deviation = T.Sqrt(variance), scale = a.Gamma[channel] / deviation;
+        T mean = T.Zero, offset = T.Zero, slope = T.Zero;
         if (a.Training != 0)
         {
-            float factor = a.SumsHoldGamma != 0 ? NormApply.OverDeviation(1, variance) : scale;
+            var factor = T.Create(a.Share) * (a.SumsHoldGamma != 0 ? T.Create(1) / deviation : scale);
             mean = a.Mean[group];
-            offset = (float)(factor * a.SumGrad[group] / a.Count);
-            slope = (float)(factor * a.SumGradCentred[group] / (a.Count * variance));
+            offset = factor * a.SumGrad[group];
+            slope = factor * a.SumGradCentred[group] / variance;
         }
         long at = a.Grid.At(row), stride = a.Grid.Stride;
         for (; row + step < end; row += 2 * step, at += 2 * stride)
         {
             long second = at + stride;
-            float g0 = a.Before(at), g1 = a.Before(second), d0 = a.Centred(at, mean), d1 = a.Centred(second, mean);
+            T g0 = a.Before(at), g1 = a.Before(second), d0 = a.Centred(at, mean), d1 = a.Centred(second, mean);
             a.Store(at, g0 * scale - (d0 * slope + offset), g0);
             a.Store(second, g1 * scale - (d1 * slope + offset), g1);
         }
         if (row < end)
         {
-            float g = a.Before(at);
+            var g = a.Before(at);
             a.Store(at, g * scale - (a.Centred(at, mean) * slope + offset), g);
         }
     }

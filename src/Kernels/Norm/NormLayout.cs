@@ -14,6 +14,9 @@ internal readonly record struct NormLayout(int Images, long Rows, int Channels, 
     /// <summary>Elements behind one mean.</summary>
     public long GroupLength => Rows * GroupChannels;
 
+    /// <summary>The same with so many channels counted as one: they are of one group, or groups of their own.</summary>
+    public NormLayout InLanes(int count) => this with { Channels = Channels / count, Groups = GroupChannels == 1 ? Groups / count : Groups };
+
     public static NormLayout Batch(Shape shape) => new(1, shape.Rows, shape.Channels, shape.Channels);
 
     /// <summary>The first dimension counts images, the last one channels.</summary>

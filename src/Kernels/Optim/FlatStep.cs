@@ -35,19 +35,29 @@ internal static unsafe class FlatStep
         device.Dispatch(new Dispatched<TStep>(step, value, gradient, first, second));
 
     /// <summary>
-    /// The same on the other path: one thread an element. The guard is read by the threads, and its factor scales the gradient before
+    /// The same on the other path: one thread an element, or four of them. The guard is read by the threads, and its factor scales the gradient before
     /// the step sees it: the host never waits for the norm.
     /// </summary>
     public static void Run<TStep>(GpuDevice device, TStep step, TensorView value, TensorView gradient, TensorView first, TensorView second, TensorView guard)
-        where TStep : unmanaged, IFlatStep =>
-        device.LaunchFor(Kernel, value.Length, new Arguments<TStep>(
-            device.F32(value), device.F32(gradient), device.F32(first), device.F32(second), device.F32(guard), step));
+        where TStep : unmanaged, IFlatStep
+    {
+        if (GpuLanes.ByFour(value.Length, value, gradient, first, second))
+            Run<TStep, Quad<F32x1>>(device, step, value, gradient, first, second, guard);
+        else
+            Run<TStep, F32x1>(device, step, value, gradient, first, second, guard);
+    }
 
-    internal readonly record struct Arguments<TStep>(
-        ArrayView<float> Value, ArrayView<float> Gradient, ArrayView<float> First, ArrayView<float> Second, ArrayView<float> Guard, TStep Step)
-        where TStep : unmanaged, IFlatStep;
+    private static void Run<TStep, T>(GpuDevice device, TStep step, TensorView value, TensorView gradient, TensorView first, TensorView second, TensorView guard)
+        where TStep : unmanaged, IFlatStep where T : unmanaged, ISimd<T> =>
+        device.LaunchFor(Kernel, value.Length / T.Count, new Arguments<TStep, T>(
+            GpuLanes.Of<T>(device, value), GpuLanes.Of<T>(device, gradient), GpuLanes.Of<T>(device, first), GpuLanes.Of<T>(device, second),
+            device.F32(guard), step));
 
-    private static void Kernel<TStep>(Arguments<TStep> a) where TStep : unmanaged, IFlatStep
+    internal readonly record struct Arguments<TStep, T>(
+        ArrayView<T> Value, ArrayView<T> Gradient, ArrayView<T> First, ArrayView<T> Second, ArrayView<float> Guard, TStep Step)
+        where TStep : unmanaged, IFlatStep where T : unmanaged, ISimd<T>;
+
+    private static void Kernel<TStep, T>(Arguments<TStep, T> a) where TStep : unmanaged, IFlatStep where T : unmanaged, ISimd<T>
     {
         long i = Grid.GlobalLinearIndex;
         if (i >= a.Value.Length)
@@ -55,14 +65,19 @@ internal static unsafe class FlatStep
         bool guarded = a.Guard.Length != 0, hasFirst = a.First.Length != 0, hasSecond = a.Second.Length != 0;
         if (guarded && a.Guard[1] == 0)
             return;
-        var gradient = F32x1.Create(guarded ? a.Guard[0] * a.Gradient[i] : a.Gradient[i]);
-        var first = F32x1.Create(hasFirst ? a.First[i] : 0);
-        var second = F32x1.Create(hasSecond ? a.Second[i] : 0);
-        a.Value[i] = a.Step.Invoke(F32x1.Create(a.Value[i]), gradient, ref first, ref second).Value;
+        var gradient = a.Gradient[i];
+        if (guarded)
+            gradient = T.Create(a.Guard[0]) * gradient;
+        T first = T.Zero, second = T.Zero;
         if (hasFirst)
-            a.First[i] = first.Value;
+            first = a.First[i];
         if (hasSecond)
-            a.Second[i] = second.Value;
+            second = a.Second[i];
+        a.Value[i] = a.Step.Invoke(a.Value[i], gradient, ref first, ref second);
+        if (hasFirst)
+            a.First[i] = first;
+        if (hasSecond)
+            a.Second[i] = second;
     }
 
     private readonly struct Dispatched<TStep>(TStep step, TensorView value, TensorView gradient, TensorView first, TensorView second) : ISimdBody

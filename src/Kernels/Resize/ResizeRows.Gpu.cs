@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 using ILGPU;
 
 namespace CudaKernels.Kernels;
@@ -6,7 +7,8 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// The ILGPU path. A first kernel fills both axes' tables on the device, so that no step waits for the host: per output the input it
 /// reads and the weight of the next one (<see cref="ResizeAxis.Position"/>), per input the first output that reads it and the one behind
-/// the last, found by bisection, because positions ascend. The second kernel lays threads over channels and pixels.
+/// the last, found by bisection, because positions ascend. The second kernel lays threads over channels (or fours of them)
+/// and pixels.
 /// </summary>
 internal static unsafe partial class ResizeRows
 {
@@ -19,6 +21,15 @@ internal static unsafe partial class ResizeRows
 
     private static void Run(GpuDevice device, TensorView input, TensorView output, ResizeMode mode, bool forward, bool accumulate)
     {
+        if (GpuLanes.ByFour(input.Shape.Channels, input, output))
+            Run<Quad<F32x1>>(device, input, output, mode, forward, accumulate);
+        else
+            Run<F32x1>(device, input, output, mode, forward, accumulate);
+    }
+
+    private static void Run<T>(GpuDevice device, TensorView input, TensorView output, ResizeMode mode, bool forward, bool accumulate)
+        where T : unmanaged, ISimd<T>
+    {
         var rows = new AxisTable(0, input.Shape[1], output.Shape[1]);
         var columns = new AxisTable(rows.Length, input.Shape[2], output.Shape[2]);
         using var table = new Scratch(device, new Shape(rows.Length + columns.Length), DType.I32, nameof(ResizeRows));
@@ -26,8 +37,8 @@ internal static unsafe partial class ResizeRows
         device.LaunchFor(TableKernel, rows.Threads, new TableArguments(numbers, rows, (int)mode));
         device.LaunchFor(TableKernel, columns.Threads, new TableArguments(numbers, columns, (int)mode));
         var written = forward ? output : input;
-        var grid = new ChannelGrid(written.Shape.Rows, written.Shape.Channels, RowsPerThread);
-        var arguments = new ResizeArguments(device.F32(input), device.F32(output), numbers, rows, columns, grid, accumulate ? 1 : 0);
+        var grid = new ChannelGrid(written.Shape.Rows, written.Shape.Channels / T.Count, RowsPerThread);
+        var arguments = new ResizeArguments<T>(GpuLanes.Of<T>(device, input), GpuLanes.Of<T>(device, output), numbers, rows, columns, grid, accumulate ? 1 : 0);
         if (forward)
             device.Launch(ForwardKernel, grid.Groups, ChannelGrid.Threads, arguments);
         else
@@ -53,8 +64,9 @@ internal static unsafe partial class ResizeRows
     internal readonly record struct TableArguments(ArrayView<int> Table, AxisTable Axis, int Mode);
 
     /// <summary>Input is what the forward pass reads (the gradient of it is written), output what it writes.</summary>
-    internal readonly record struct ResizeArguments(
-        ArrayView<float> Input, ArrayView<float> Output, ArrayView<int> Table, AxisTable Rows, AxisTable Columns, ChannelGrid Grid, int Accumulate)
+    internal readonly record struct ResizeArguments<T>(
+        ArrayView<T> Input, ArrayView<T> Output, ArrayView<int> Table, AxisTable Rows, AxisTable Columns, ChannelGrid Grid, int Accumulate)
+        where T : unmanaged, ISimd<T>
     {
         /// <summary>The weight with which output <paramref name="o"/>, one of its range, reads input <paramref name="i"/>.</summary>
         public float Share(AxisTable axis, int i, int o)
@@ -95,7 +107,7 @@ internal static unsafe partial class ResizeRows
         return first;
     }
 
-    private static void ForwardKernel(ResizeArguments a)
+    private static void ForwardKernel<T>(ResizeArguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
         if (channel >= channels)
@@ -108,18 +120,19 @@ internal static unsafe partial class ResizeRows
             long upper = ((long)image * a.Rows.Input + a.Table[a.Rows.Low(oy)]) * rowLength + (long)a.Table[a.Columns.Low(ox)] * channels + channel;
             long lower = weightY > 0 ? upper + rowLength : upper;
             int right = weightX > 0 ? channels : 0;
-            float value = a.Input[upper];
+            var value = a.Input[upper];
             // A copied pixel stays as it is, infinite or not: no zero weight meets it.
             if (lower != upper || right != 0)
             {
-                float top = a.Input[upper + right] * ((1 - weightY) * weightX) + value * ((1 - weightY) * (1 - weightX));
-                value = top + (a.Input[lower + right] * (weightY * weightX) + a.Input[lower] * (weightY * (1 - weightX)));
+                T left = T.Create(1 - weightX), next = T.Create(weightX);
+                var top = (a.Input[upper + right] * next + value * left) * T.Create(1 - weightY);
+                value = top + (a.Input[lower + right] * next + a.Input[lower] * left) * T.Create(weightY);
             }
             a.Output[(long)pixel * channels + channel] = value;
         }
     }
 
-    private static void BackwardKernel(ResizeArguments a)
+    private static void BackwardKernel<T>(ResizeArguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
         if (channel >= channels)
@@ -128,13 +141,13 @@ internal static unsafe partial class ResizeRows
         {
             int row = pixel / a.Columns.Input, image = row / a.Rows.Input, iy = row - image * a.Rows.Input, ix = pixel - row * a.Columns.Input;
             int endY = a.Table[a.Rows.End(iy)], firstX = a.Table[a.Columns.Begin(ix)], endX = a.Table[a.Columns.End(ix)];
-            float sum = 0;
+            var sum = T.Zero;
             for (int oy = a.Table[a.Rows.Begin(iy)]; oy < endY; oy++)
             {
                 float shareY = a.Share(a.Rows, iy, oy);
                 long from = (((long)image * a.Rows.Output + oy) * a.Columns.Output + firstX) * channels + channel;
                 for (int ox = firstX; ox < endX; ox++, from += channels)
-                    sum += shareY * a.Share(a.Columns, ix, ox) * a.Output[from];
+                    sum = T.Fma(T.Create(shareY * a.Share(a.Columns, ix, ox)), a.Output[from], sum);
             }
             long to = (long)pixel * channels + channel;
             a.Input[to] = a.Accumulate != 0 ? a.Input[to] + sum : sum;

@@ -1,4 +1,5 @@
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 using ILGPU;
 
 namespace CudaKernels.Kernels;
@@ -11,12 +12,12 @@ internal readonly partial record struct RoiAlignForward
     public void Run(GpuDevice device)
     {
         if (GpuLanes.ByFour(X.Shape[3], X, Y))
-            Run<F4>(device);
+            Run<Quad<F32x1>>(device);
         else
-            Run<F1>(device);
+            Run<F32x1>(device);
     }
 
-    private void Run<T>(GpuDevice device) where T : unmanaged, IGpuLanes<T>
+    private void Run<T>(GpuDevice device) where T : unmanaged, ISimd<T>
     {
         var grid = RoiGrid.Of(X.Shape, Y.Shape, Rule);
         using var places = RoiPlaces.Rent(device, Rois);
@@ -26,9 +27,9 @@ internal readonly partial record struct RoiAlignForward
     }
 
     internal readonly record struct Arguments<T>(ArrayView<T> X, ArrayView<T> Y, ArrayView<RoiPlace> Places, RoiGrid Rois, ChannelGrid Grid)
-        where T : unmanaged, IGpuLanes<T>;
+        where T : unmanaged, ISimd<T>;
 
-    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, IGpuLanes<T>
+    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
         if (channel >= channels)
@@ -41,7 +42,7 @@ internal readonly partial record struct RoiAlignForward
             rows.SamplesIn(row, -1, rows.Size, out int firstRow, out int endRow);
             columns.SamplesIn(column, -1, columns.Size, out int firstColumn, out int endColumn);
             long image = (long)place.Image * rows.Size * columns.Size * channels + channel;
-            var sum = T.Create(0);
+            var sum = T.Zero;
             for (int i = firstRow; i < endRow; i++)
             {
                 int y = rows.Position(row, i, out float down);
@@ -54,13 +55,13 @@ internal readonly partial record struct RoiAlignForward
                     long at = image + ((long)y * columns.Size + x) * channels;
                     int beside = right > 0 ? channels : 0;
                     long below = at + (down > 0 ? (long)columns.Size * channels : 0);
-                    sum = T.MultiplyAdd((1 - down) * (1 - right), a.X[at], sum);
-                    sum = T.MultiplyAdd((1 - down) * right, a.X[at + beside], sum);
-                    sum = T.MultiplyAdd(down * (1 - right), a.X[below], sum);
-                    sum = T.MultiplyAdd(down * right, a.X[below + beside], sum);
+                    sum = T.Fma(T.Create((1 - down) * (1 - right)), a.X[at], sum);
+                    sum = T.Fma(T.Create((1 - down) * right), a.X[at + beside], sum);
+                    sum = T.Fma(T.Create(down * (1 - right)), a.X[below], sum);
+                    sum = T.Fma(T.Create(down * right), a.X[below + beside], sum);
                 }
             }
-            a.Y[(long)bin * channels + channel] = T.MultiplyAdd(place.Share, sum, T.Create(0));
+            a.Y[(long)bin * channels + channel] = T.Create(place.Share) * sum;
         }
     }
 }

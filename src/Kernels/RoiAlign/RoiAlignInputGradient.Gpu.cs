@@ -1,5 +1,6 @@
 using System.Numerics;
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 using ILGPU;
 
 namespace CudaKernels.Kernels;
@@ -15,12 +16,12 @@ internal readonly partial record struct RoiAlignInputGradient
     public void Run(GpuDevice device)
     {
         if (GpuLanes.ByFour(GradX.Shape[3], GradX, GradY))
-            Run<F4>(device);
+            Run<Quad<F32x1>>(device);
         else
-            Run<F1>(device);
+            Run<F32x1>(device);
     }
 
-    private void Run<T>(GpuDevice device) where T : unmanaged, IGpuLanes<T>
+    private void Run<T>(GpuDevice device) where T : unmanaged, ISimd<T>
     {
         var grid = RoiGrid.Of(GradX.Shape, GradY.Shape, Rule);
         var tiles = new RoiTiles(grid, Rois.Shape[0]);
@@ -78,9 +79,9 @@ internal readonly partial record struct RoiAlignInputGradient
 
     internal readonly record struct Arguments<T>(
         ArrayView<T> GradY, ArrayView<T> GradX, ArrayView<RoiPlace> Places, ArrayView<ulong> Masks, RoiTiles Tiles, RoiGrid Rois, ChannelGrid Grid, int Accumulate)
-        where T : unmanaged, IGpuLanes<T>;
+        where T : unmanaged, ISimd<T>;
 
-    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, IGpuLanes<T>
+    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
         if (channel >= channels)
@@ -90,19 +91,19 @@ internal readonly partial record struct RoiAlignInputGradient
             int line = pixel / a.Rois.Width, image = line / a.Rois.Height, row = line - image * a.Rois.Height, column = pixel - line * a.Rois.Width;
             long word = (long)a.Tiles.Tile(image, row, column) * a.Tiles.Words;
             long to = (long)pixel * channels + channel;
-            var sum = T.Create(0);
+            var sum = T.Zero;
             for (int first = 0; first < a.Tiles.Rois; first += Word, word++)
                 for (ulong mask = a.Masks[word]; mask != 0; mask &= mask - 1)
                 {
                     int roi = first + BitOperations.PopCount((mask & (~mask + 1)) - 1);
                     sum = OfRoi(a, roi, row, column, (long)roi * a.Rois.Bins * channels + channel, sum);
                 }
-            a.GradX[to] = a.Accumulate != 0 ? T.Add(a.GradX[to], sum) : sum;
+            a.GradX[to] = a.Accumulate != 0 ? a.GradX[to] + sum : sum;
         }
     }
 
     /// <summary>sum + what flows from one RoI to a pixel; its gradient begins at <paramref name="from"/>.</summary>
-    private static T OfRoi<T>(Arguments<T> a, int roi, int row, int column, long from, T sum) where T : unmanaged, IGpuLanes<T>
+    private static T OfRoi<T>(Arguments<T> a, int roi, int row, int column, long from, T sum) where T : unmanaged, ISimd<T>
     {
         var place = a.Places[roi];
         RoiAxis rows = place.Rows, columns = place.Columns;
@@ -117,7 +118,7 @@ internal readonly partial record struct RoiAlignInputGradient
             {
                 float weight = down * columns.Weight(j, column);
                 if (weight != 0)
-                    sum = T.MultiplyAdd(weight, a.GradY[from + (long)(i * a.Rois.BinsAcross + j) * a.Grid.Channels], sum);
+                    sum = T.Fma(T.Create(weight), a.GradY[from + (long)(i * a.Rois.BinsAcross + j) * a.Grid.Channels], sum);
             }
         }
         return sum;

@@ -6,7 +6,7 @@ namespace CudaKernels.Tests;
 public class BatchNormTests
 {
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesTheGoldenCases(int lanes)
     {
         foreach (string path in GoldenFolder.Cases("batch_norm"))
@@ -54,7 +54,7 @@ public class BatchNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void StatisticsMatchDoubleAtEveryChannelCount(int lanes)
     {
         int seed = 0;
@@ -84,7 +84,7 @@ public class BatchNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void AMeanFarFromTheFirstRowDoesNotCancel(int lanes)
     {
         // Sums shifted by the first row would lose three digits here.
@@ -98,7 +98,7 @@ public class BatchNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void FusedActivationAndResidualHaveTheGradientOfTheFormula(int lanes)
     {
         int seed = 100;
@@ -172,7 +172,7 @@ public class BatchNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void GradientSumsMatchDoubleOverManyBlocks(int lanes)
     {
         foreach (int channels in (int[])[1, 3, 24, 65, 131])
@@ -198,7 +198,7 @@ public class BatchNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         const int Rows = 5003, Channels = 20;
@@ -213,7 +213,7 @@ public class BatchNormTests
     });
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void AnEmptyBatchHasZeroStatisticsAndLeavesTheRunningOnes(int lanes)
     {
         using var test = new KernelTest(lanes);
@@ -230,7 +230,7 @@ public class BatchNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void FixedStatisticsAreOneFactorAndOneSummand(int lanes)
     {
         using var test = new KernelTest(lanes);

@@ -8,7 +8,7 @@ public class ElementwiseTests
     private static readonly int[] AwkwardLengths = [0, 1, 3, 7, 15, 17, 31, 1023, 1025, 40001];
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesTheGoldenActivations(int lanes)
     {
         foreach (string path in GoldenFolder.Cases("activation"))
@@ -50,7 +50,7 @@ public class ElementwiseTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void SigmoidHoldsAtTheEnds(int lanes)
     {
         using var test = new KernelTest(lanes);
@@ -61,7 +61,7 @@ public class ElementwiseTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void ArithmeticIsExactAtAwkwardLengths(int lanes)
     {
         foreach (int length in AwkwardLengths)
@@ -81,7 +81,7 @@ public class ElementwiseTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         var x = test.Upload(KernelTest.Random(3, 70001, 8), 70001);

@@ -6,7 +6,7 @@ namespace CudaKernels.Tests;
 public class GroupNormTests
 {
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesTheGoldenCases(int lanes)
     {
         foreach (string path in GoldenFolder.Cases("group_norm"))
@@ -44,7 +44,7 @@ public class GroupNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void StatisticsMatchDoubleAtAwkwardSizes(int lanes)
     {
         int seed = 0;
@@ -70,7 +70,7 @@ public class GroupNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void HasTheGradientOfTheFormula(int lanes)
     {
         int seed = 100;
@@ -119,7 +119,7 @@ public class GroupNormTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         const int Channels = 40;

@@ -13,7 +13,7 @@ public class ResizeTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesTheGoldenCases(int lanes)
     {
         foreach (string path in GoldenFolder.Cases("interpolate"))
@@ -38,7 +38,7 @@ public class ResizeTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesAPlainLoopAndItsTransposeAtAwkwardSizes(int lanes)
     {
         (int, int, int, int)[] sizes = [(5, 7, 10, 14), (1, 1, 4, 3), (9, 4, 3, 9), (6, 6, 1, 1), (3, 17, 50, 2), (8, 8, 8, 8), (2, 2, 31, 33), (40, 3, 7, 1)];
@@ -88,7 +88,7 @@ public class ResizeTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void AnEmptyBatchIsFine(int lanes)
     {
         using var test = new KernelTest(lanes);
@@ -98,7 +98,7 @@ public class ResizeTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         var x = test.Upload(KernelTest.Random(3, 2 * 11 * 13 * 37), 2, 11, 13, 37);

@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.RegularExpressions;
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using ILGPU;
@@ -10,7 +11,7 @@ namespace CudaKernels.Tests;
 /// Every kernel compiles to PTX for every architecture and passes the lint, with no GPU at hand. That none is forgotten is checked
 /// by <see cref="GpuUnderTest"/>: a launch of a kernel that <see cref="GpuKernels"/> does not know fails its test.
 /// </summary>
-public sealed class KernelPtxTests
+public sealed partial class KernelPtxTests
 {
     [Theory]
     [InlineData("sm_80")]
@@ -43,9 +44,33 @@ public sealed class KernelPtxTests
     {
         string[] names = [.. GpuKernels.Find().Select(KernelLoader.NameOf)];
         Assert.Contains("GpuDevice.FillKernel", names);
-        Assert.Contains("Pointwise.Kernel-AddForward.Formula", names);
-        Assert.Contains("Pointwise.Kernel-Scale.Formula", names);
+        Assert.Contains("Pointwise.Kernel-AddForward.Formula-F32x1", names);
+        Assert.Contains("Pointwise.Kernel-Scale.Formula-Quad-F32x1", names);
     }
+
+    /// <summary>What is compiled for four floats at a time really moves them in one access, and all of its floats.</summary>
+    [Fact]
+    public void KernelsForFourFloatsUseWideAccesses()
+    {
+        using var compiler = new OfflineCompiler("sm_90");
+        var problems = new List<string>();
+        var wide = GpuKernels.Find().Where(k => KernelLoader.NameOf(k).EndsWith("-Quad-F32x1")).ToArray();
+        foreach (var kernel in wide)
+        {
+            string text = compiler.Compile(kernel), name = KernelLoader.NameOf(kernel);
+            if (!WideLoad().IsMatch(text) || !WideStore().IsMatch(text))
+                problems.Add($"{name}: no 128-bit load or store");
+        }
+        Assert.True(problems.Count == 0, string.Join("\n", problems));
+        Assert.True(wide.Length >= 20, $"only {wide.Length} kernels read four floats at a time");
+    }
+
+    // Spaces of memory differ between compilers; four floats in one instruction is what counts.
+    [GeneratedRegex(@"\bld\.(?:global\.)?v4\.f32")]
+    private static partial Regex WideLoad();
+
+    [GeneratedRegex(@"\bst\.(?:global\.)?v4\.f32")]
+    private static partial Regex WideStore();
 
     /// <summary>A failed compilation spoils the compiler's context; the next kernel must not notice.</summary>
     [Fact]
