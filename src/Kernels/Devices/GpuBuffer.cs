@@ -15,4 +15,7 @@ internal sealed class GpuBuffer(Device device, MemoryBuffer1D<byte, Stride1D.Den
     public Slab? Slab { get; } = slab;
 
     public long Start { get; } = start;
+
+    /// <summary>Count of the device's waits at which a kernel was last given the block: it is idle once that count has passed.</summary>
+    public long LastUse { get; set; }
 }

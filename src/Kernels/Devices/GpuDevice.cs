@@ -10,28 +10,38 @@ using ILGPU.Runtime.OpenCL;
 namespace CudaKernels.Kernels.Devices;
 
 /// <summary>
-/// A device reached through ILGPU: "cuda:0", and for verification "opencl:0" and "ilgpu-cpu". Kernels, copies and fills share one
-/// explicit stream, so they run in the order they were given. Launchers are held strongly: the library's cache is weak, and a
-/// collected kernel would be compiled again.
+/// A device reached through ILGPU: "cuda:0", and for verification "opencl:0" and "ilgpu-cpu". Kernels, fills and copies on the device share
+/// the compute stream, so they run in the order they were given; uploads have a stream of their own and wait only for work on the
+/// block they write. Launchers are held strongly: the library's cache is weak, and a collected kernel would be compiled again.
+/// Any thread may use the device; they take turns.
 /// </summary>
-internal class GpuDevice : Device
+internal partial class GpuDevice : Device
 {
     /// <summary>Threads of a group where a kernel has no reason for another number.</summary>
     public const int GroupSize = 256;
 
     private readonly Context context;
     private readonly Accelerator accelerator;
-    private readonly AcceleratorStream stream;
+    private readonly AcceleratorStream compute, copy, communication;
+    private readonly StreamEvent computed, uploaded, communicated;
+    private readonly Staging uploads, downloads;
     private readonly GpuMemoryPool pool;
     private readonly Dictionary<MethodInfo, Delegate> launchers = [];
     private readonly Lock gate = new();
+    private MethodInfo? lastKernel;
+    private string? compilerFailure;
+    private long syncs = 1; // moments at which the host knew that the device had nothing to do
+    private int running;    // depth of Run: an operation may keep views over a moment that it waits itself
+    private bool communicating;
 
     private GpuDevice(string name, Context context, Accelerator accelerator)
     {
         Name = name;
         this.context = context;
         this.accelerator = accelerator;
-        stream = accelerator.CreateStream();
+        (compute, copy, communication) = (accelerator.CreateStream(), accelerator.CreateStream(), accelerator.CreateStream());
+        (computed, uploaded, communicated) = (StreamEvent.Create(accelerator), StreamEvent.Create(accelerator), StreamEvent.Create(accelerator));
+        (uploads, downloads) = (new Staging(accelerator), new Staging(accelerator));
         pool = new GpuMemoryPool(this, accelerator);
     }
 
@@ -47,84 +57,64 @@ internal class GpuDevice : Device
     /// <summary>What is below this class, for checks of the driver and libraries that take its handles.</summary>
     public Accelerator Accelerator => accelerator;
 
-    public AcceleratorStream Stream => stream;
+    /// <summary>The stream of all kernels.</summary>
+    public AcceleratorStream Stream => compute;
 
     /// <summary>The kernels launched so far.</summary>
     public IReadOnlyCollection<MethodInfo> Kernels => launchers.Keys;
-
-    /// <summary>The devices of a kind as their driver names them, or why there is none.</summary>
-    public static string Describe(string kind)
-    {
-        GpuLibraries.Install();
-        if (GpuLibraries.Missing(kind) is { } missing)
-            return $"none: {missing}";
-        try
-        {
-            using var context = Context.Create(builder => Configure(builder, kind, kind));
-            string[] found = [.. context.Devices.Where(d => d.AcceleratorType == TypeOf(kind)).Select((d, i) => $"{kind}:{i} {d.Name}")];
-            return found.Length == 0 ? "none: the driver offers no device" : string.Join(", ", found);
-        }
-        catch (Exception e)
-        {
-            return $"none: {e.GetBaseException().Message}";
-        }
-    }
-
-    /// <exception cref="KernelException">No such device; says what was found or which library is missing.</exception>
-    public static GpuDevice Open(string name)
-    {
-        GpuLibraries.Install();
-        if (!DeviceName.TryParse(name, out var parsed))
-            throw new KernelException($"device expects {DeviceName.Expected} but is {name}");
-        var (kind, index) = parsed;
-        if (GpuLibraries.Missing(kind) is { } missing)
-            throw new KernelException($"device {name}: {missing}");
-        Context? context = null;
-        try
-        {
-            context = Context.Create(builder => Configure(builder, kind, name));
-            var found = context.Devices.Where(d => d.AcceleratorType == TypeOf(kind)).ToArray();
-            if (index >= found.Length)
-                throw new KernelException(found.Length == 0
-                    ? $"device {name}: the driver offers none; `cudakernels env` shows what there is"
-                    : $"device {name}: there are only {found.Length}: {string.Join(", ", found.Select(d => d.Name))}");
-            return new GpuDevice(name, context, found[index].CreateAccelerator(context));
-        }
-        catch (Exception e) when (e is not KernelException)
-        {
-            context?.Dispose();
-            throw new KernelException($"device {name}: cannot be opened: {e.GetBaseException().Message}");
-        }
-        catch
-        {
-            context?.Dispose();
-            throw;
-        }
-    }
 
     public override void Run<TKernel>(in TKernel kernel)
     {
         kernel.Validate();
         lock (gate)
         {
-            if (Profiler is not { } profiler)
+            running++;
+            try
             {
+                if (Profiler is not { } profiler)
+                {
+                    kernel.Run(this);
+                    return;
+                }
+                long start = Stopwatch.GetTimestamp();
                 kernel.Run(this);
-                return;
+                compute.Synchronize();
+                profiler.Add(typeof(TKernel).Name, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
             }
-            long start = Stopwatch.GetTimestamp();
-            kernel.Run(this);
-            stream.Synchronize();
-            profiler.Add(typeof(TKernel).Name, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
+            catch (AcceleratorException e)
+            {
+                throw Failure(typeof(TKernel).Name, e);
+            }
+            finally
+            {
+                running--;
+            }
         }
     }
 
-    /// <summary>Starts <paramref name="groups"/> groups of <paramref name="groupSize"/> threads; nothing for none.</summary>
+    /// <summary>
+    /// Starts <paramref name="groups"/> groups of <paramref name="groupSize"/> threads; nothing for none. Kernels number their threads with a
+    /// 32-bit integer, so there may be no more than that holds.
+    /// </summary>
     public void Launch<TArguments>(Action<TArguments> kernel, long groups, int groupSize, TArguments arguments) where TArguments : struct
     {
         if (groups <= 0)
             return;
-        Start(kernel.Method, checked((int)groups), groupSize, arguments);
+        if (groups > int.MaxValue / groupSize)
+            throw new KernelException($"{KernelLoader.NameOf(kernel.Method)}: a launch has at most {int.MaxValue} threads but {groups} groups of {groupSize} are asked for; use a smaller batch or image size");
+        lock (gate)
+        {
+            lastKernel = kernel.Method;
+            try
+            {
+                accelerator.Bind();
+                Start(kernel.Method, (int)groups, groupSize, arguments);
+            }
+            catch (AcceleratorException e)
+            {
+                throw Failure(KernelLoader.NameOf(kernel.Method), e);
+            }
+        }
     }
 
     /// <summary>One thread for each of <paramref name="count"/> elements, in groups of <see cref="GroupSize"/>; the kernel checks the end.</summary>
@@ -134,9 +124,11 @@ internal class GpuDevice : Device
     /// <summary>Every launch comes through here; at least one group.</summary>
     protected virtual void Start<TArguments>(MethodInfo kernel, int groups, int groupSize, TArguments arguments) where TArguments : struct
     {
+        if (groups > accelerator.MaxGridSize.X || groupSize > accelerator.MaxNumThreadsPerGroup)
+            throw new KernelException($"{KernelLoader.NameOf(kernel)}: {Name} starts at most {accelerator.MaxGridSize.X} groups of {accelerator.MaxNumThreadsPerGroup} threads but {groups} of {groupSize} are asked for");
         if (!launchers.TryGetValue(kernel, out var launcher))
-            launchers[kernel] = launcher = KernelLoader.Load<Action<AcceleratorStream, KernelConfig, TArguments>>(accelerator, kernel);
-        ((Action<AcceleratorStream, KernelConfig, TArguments>)launcher)(stream, (groups, groupSize), arguments);
+            launchers[kernel] = launcher = Load<TArguments>(kernel);
+        ((Action<AcceleratorStream, KernelConfig, TArguments>)launcher)(compute, (groups, groupSize), arguments);
     }
 
     /// <summary>
@@ -151,14 +143,18 @@ internal class GpuDevice : Device
         {
             for (int i = 0; i < events.Length; i++)
                 events[i] = StreamEvent.Create(accelerator, timing: true);
-            events[0].Record(stream);
+            events[0].Record(compute);
             for (int i = 1; i < events.Length; i++)
             {
                 work();
-                events[i].Record(stream);
+                events[i].Record(compute);
             }
             events[^1].Wait();
             return [.. events.Skip(1).Select((end, i) => end.Milliseconds(events[i]))];
+        }
+        catch (AcceleratorException e)
+        {
+            throw Failure("Time", e);
         }
         finally
         {
@@ -167,55 +163,132 @@ internal class GpuDevice : Device
         }
     }
 
+    /// <summary>Elements on the device, for one launch: ask anew for the next.</summary>
     public ArrayView<float> F32(TensorView view) => View<float>(view, DType.F32);
 
     public ArrayView<int> I32(TensorView view) => View<int>(view, DType.I32);
 
     public ArrayView<byte> U8(TensorView view) => View<byte>(view, DType.U8);
 
+    /// <summary>The records that lie in a view of bytes at multiples of their size.</summary>
+    public ArrayView<T> Records<T>(TensorView bytes) where T : unmanaged
+    {
+        int size = Unsafe.SizeOf<T>();
+        long start = Owned(bytes).Start + bytes.Offset * bytes.Type.Size(), skipped = (size - start % size) % size;
+        return Bytes(bytes).SubView(skipped, (bytes.Bytes - skipped) / size * size).Cast<T>();
+    }
+
     public override void Fill(TensorView view, float value)
     {
-        if (value == 0)
-        {
-            if (view.Bytes > 0)
-                Bytes(view).MemSetToZero(stream);
-        }
-        else
+        if (value != 0)
             LaunchFor(FillKernel, view.Length, new FillArguments(F32(view), value));
+        else if (view.Bytes > 0)
+            Do("Fill", () => Bytes(view).MemSetToZero(compute));
     }
 
     public override void Copy(TensorView from, TensorView to)
     {
         Check.Shape("Copy", "to", to, from.Shape, from.Type);
         if (from.Bytes > 0)
-            Bytes(from).CopyTo(stream, Bytes(to));
+            Do("Copy", () => Bytes(from).CopyTo(compute, Bytes(to)));
     }
 
+    /// <summary>Returns once the values are taken over; kernels started afterwards see them.</summary>
     public override void Upload<T>(ReadOnlySpan<T> from, TensorView to)
     {
         Check.That((long)from.Length * Unsafe.SizeOf<T>() == to.Bytes, "Upload", "source", $"{to.Bytes} bytes for {to}", (long)from.Length * Unsafe.SizeOf<T>());
-        if (from.Length > 0)
-            new ArrayView1D<T, Stride1D.Dense>(Bytes(to).Cast<T>(), from.Length, default).CopyFromCPU(stream, from);
-        stream.Synchronize();
+        if (from.Length == 0)
+            return;
+        lock (gate)
+        {
+            try
+            {
+                accelerator.Bind();
+                bool busy = Owned(to).LastUse == syncs;
+                if (busy)
+                {
+                    computed.Record(compute);
+                    computed.Delay(copy);
+                }
+                uploads.Upload(from, Bytes(to), copy);
+                uploaded.Record(copy);
+                uploaded.Delay(compute);
+            }
+            catch (AcceleratorException e)
+            {
+                throw Failure("Upload", e);
+            }
+        }
     }
 
     public override void Download<T>(TensorView from, Span<T> to)
     {
         Check.That((long)to.Length * Unsafe.SizeOf<T>() == from.Bytes, "Download", "target", $"{from.Bytes} bytes for {from}", (long)to.Length * Unsafe.SizeOf<T>());
-        if (to.Length > 0)
-            new ArrayView1D<T, Stride1D.Dense>(Bytes(from).Cast<T>(), to.Length, default).CopyToCPU(stream, to);
-        stream.Synchronize();
+        if (to.Length == 0)
+            return;
+        lock (gate)
+        {
+            try
+            {
+                accelerator.Bind();
+                downloads.Download(Bytes(from), to, compute);
+                if (running == 0 && !communicating)
+                    syncs++;
+            }
+            catch (AcceleratorException e)
+            {
+                throw Failure("Download", e);
+            }
+        }
     }
 
-    public override void Synchronize() => stream.Synchronize();
+    /// <summary>Gives the communication stream work that starts after all computed so far, and runs beside what is computed next.</summary>
+    public void Communicate(Action<AcceleratorStream> work) => Do("Communicate", () =>
+    {
+        computed.Record(compute);
+        computed.Delay(communication);
+        communicating = true;
+        work(communication);
+    });
+
+    /// <summary>What is computed from now on starts after all communication so far.</summary>
+    public void AwaitCommunication() => Do("AwaitCommunication", () =>
+    {
+        communicated.Record(communication);
+        communicated.Delay(compute);
+        communicating = false;
+    });
+
+    public override void Synchronize() => Do("Synchronize", () =>
+    {
+        copy.Synchronize();
+        communication.Synchronize();
+        compute.Synchronize();
+        communicating = false;
+        if (running == 0)
+            syncs++;
+    });
 
     public override void Dispose()
     {
-        stream.Synchronize();
-        pool.Dispose();
-        stream.Dispose();
-        accelerator.Dispose();
-        context.Dispose();
+        lock (gate)
+        {
+            try
+            {
+                Synchronize();
+                foreach (var part in (IDisposable[])[uploads, downloads, computed, uploaded, communicated, pool, compute, copy, communication])
+                    part.Dispose();
+                if (accelerator is CudaAccelerator cuda)
+                    PrimaryContext.Dispose(cuda);
+                else
+                    accelerator.Dispose();
+            }
+            catch (Exception e) when (e is AcceleratorException or KernelException)
+            {
+                // The device is lost: what was on it is gone already, and whoever used it last has been told.
+            }
+            context.Dispose();
+        }
     }
 
     internal readonly record struct FillArguments(ArrayView<float> Y, float Value);
@@ -227,45 +300,55 @@ internal class GpuDevice : Device
             a.Y[i] = a.Value;
     }
 
-    // Two threads are the fewest such an accelerator may have; it runs none of them.
-    private static Context HostMemory() => Context.Create(builder => builder.CPU(new CPUDevice(2, 1, 1)));
-
-    private static AcceleratorType TypeOf(string kind) => kind switch
+    private Action<AcceleratorStream, KernelConfig, TArguments> Load<TArguments>(MethodInfo kernel) where TArguments : struct
     {
-        "cuda" => AcceleratorType.Cuda,
-        "opencl" => AcceleratorType.OpenCL,
-        _ => AcceleratorType.CPU,
-    };
-
-    private static void Configure(Context.Builder builder, string kind, string name)
-    {
-        builder.Optimize(OptimizationLevel.O1);
-        switch (kind)
+        // The compiler does not survive a failure: what it says of the next kernel would be nonsense.
+        if (compilerFailure is not null)
+            throw new KernelException($"{KernelLoader.NameOf(kernel)}: {Name} compiles nothing more since this failed: {compilerFailure}");
+        try
         {
-            case "cuda":
-                builder.Cuda(device => device.InstructionSet = PtxPatch.InstructionSet);
-                break;
-            case "opencl":
-                builder.OpenCL(device =>
-                {
-                    SetGenericAddressSpace(device.Capabilities, true);
-                    return true;
-                });
-                break;
-            case "ilgpu-cpu":
-                builder.CPU(new CPUDevice(32, 8, 1));
-                break;
-            default:
-                throw new KernelException($"device {name}: expects cuda:N, opencl:N or ilgpu-cpu");
+            return KernelLoader.Load<Action<AcceleratorStream, KernelConfig, TArguments>>(accelerator, kernel);
+        }
+        catch (KernelException e)
+        {
+            compilerFailure = e.Message;
+            throw;
         }
     }
 
-    [UnsafeAccessor(UnsafeAccessorKind.Method, Name = "set_GenericAddressSpace")]
-    private static extern void SetGenericAddressSpace(CLCapabilityContext capabilities, bool value);
+    /// <summary>Something on the streams, by one thread at a time, with the device bound to it.</summary>
+    private void Do(string operation, Action work)
+    {
+        lock (gate)
+        {
+            try
+            {
+                accelerator.Bind();
+                work();
+            }
+            catch (AcceleratorException e)
+            {
+                throw Failure(operation, e);
+            }
+        }
+    }
 
-    private ArrayView<byte> Bytes(TensorView view) => view.Buffer is GpuBuffer buffer && buffer.Device == this
-        ? buffer.View.SubView(view.Offset * view.Type.Size(), view.Bytes)
+    /// <summary>A driver reports what a kernel did wrong at some later call, so the kernel started last is named too.</summary>
+    private KernelException Failure(string operation, AcceleratorException e)
+    {
+        string started = lastKernel is null || KernelLoader.NameOf(lastKernel) == operation ? "" : $" (the kernel started last is {KernelLoader.NameOf(lastKernel)})";
+        return new KernelException($"{operation}: {Name} failed{started}: {KernelLoader.Words(e)}");
+    }
+
+    private GpuBuffer Owned(TensorView view) => view.Buffer is GpuBuffer buffer && buffer.Device == this ? buffer
         : throw new KernelException($"TensorView: {view} is used on {Name} but lives on {view.Buffer.Device.Name}");
+
+    private ArrayView<byte> Bytes(TensorView view)
+    {
+        var buffer = Owned(view);
+        buffer.LastUse = syncs;
+        return buffer.View.SubView(view.Offset * view.Type.Size(), view.Bytes);
+    }
 
     private ArrayView<T> View<T>(TensorView view, DType type) where T : unmanaged =>
         view.IsNone ? default

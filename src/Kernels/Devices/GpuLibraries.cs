@@ -10,7 +10,12 @@ namespace CudaKernels.Kernels.Devices;
 /// </summary>
 internal static class GpuLibraries
 {
-    private static readonly Dictionary<string, string> Names = new() { ["cuda"] = "libcuda.so.1", ["OpenCL"] = "libOpenCL.so.1" };
+    private static readonly (string Kind, string Import, string File, string FirstCall)[] Known =
+    [
+        ("cuda", "cuda", OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1", "cuInit"),
+        ("opencl", "OpenCL", OperatingSystem.IsWindows() ? "OpenCL.dll" : "libOpenCL.so.1", "clGetPlatformIDs"),
+    ];
+
     private static readonly Lazy<bool> Installed = new(() =>
     {
         NativeLibrary.SetDllImportResolver(typeof(Context).Assembly, Resolve);
@@ -20,24 +25,35 @@ internal static class GpuLibraries
 
     public static void Install() => _ = Installed.Value;
 
-    /// <summary>Why the driver's library of "cuda" or "opencl" cannot be used, or null: an absent, empty or foreign file in the loader's words.</summary>
+    /// <summary>Why the driver's library of "cuda" or "opencl" cannot be used, or null; of another kind there is none to miss.</summary>
     public static string? Missing(string kind)
     {
-        if (!OperatingSystem.IsLinux() || Names.FirstOrDefault(n => n.Key.Equals(kind, StringComparison.OrdinalIgnoreCase)).Value is not { } library)
+        if (Known.FirstOrDefault(k => k.Kind == kind) is not { File: { } file, FirstCall: var call })
             return null;
+        if (Problem(file) is { } problem)
+            return problem;
+        nint library = NativeLibrary.Load(file);
+        bool found = NativeLibrary.TryGetExport(library, call, out _);
+        NativeLibrary.Free(library);
+        return found ? null : $"{file}: it has no {call}, so it is not the driver's library";
+    }
+
+    /// <summary>Why a library cannot be loaded, in the loader's words, or null: an absent, empty or foreign file.</summary>
+    public static string? Problem(string file)
+    {
         try
         {
-            NativeLibrary.Free(NativeLibrary.Load(library));
+            NativeLibrary.Free(NativeLibrary.Load(file));
             return null;
         }
         catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
         {
             // The loader has a line for every place it tried; a file that is there but no good says more than one that is not.
-            string[] tried = [.. e.Message.Split('\n').Select(line => line.Trim()).Where(line => line.Contains(library + ": ", StringComparison.Ordinal))];
-            return tried.FirstOrDefault(line => !line.Contains("No such file", StringComparison.Ordinal)) ?? tried.LastOrDefault() ?? $"{library} cannot be loaded";
+            string[] tried = [.. e.Message.Split('\n').Select(line => line.Trim()).Where(line => line.Contains(file + ": ", StringComparison.Ordinal))];
+            return tried.FirstOrDefault(line => !line.Contains("No such file", StringComparison.Ordinal)) ?? tried.LastOrDefault() ?? $"{file} cannot be loaded";
         }
     }
 
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? path) =>
-        OperatingSystem.IsLinux() && Names.TryGetValue(name, out string? known) && NativeLibrary.TryLoad(known, out nint library) ? library : 0;
+        Known.FirstOrDefault(k => k.Import == name).File is { } file && NativeLibrary.TryLoad(file, out nint library) ? library : 0;
 }

@@ -65,5 +65,9 @@ internal sealed class GpuMemoryPool(Device device, Accelerator accelerator) : Me
         {
             return null;
         }
+        catch (AcceleratorException e)
+        {
+            throw new KernelException($"{Device.Name} failed when asked for {Size(bytes)} of memory: {KernelLoader.Words(e)}");
+        }
     }
 }

@@ -16,16 +16,15 @@ internal readonly unsafe partial record struct Nms
     public void Run(GpuDevice device)
     {
         int count = Boxes.Shape[0], words = (count + Word - 1) / Word;
-        TensorView sorted = device.Rent(new Shape(count, 7), DType.F32, nameof(Nms)), mask = device.Rent(new Shape(count, words, 2), DType.I32, nameof(Nms));
-        var struck = device.Rent(new Shape(words, 2), DType.I32, nameof(Nms));
+        using var sorted = new GpuRecords<Candidate>(device, count, nameof(Nms));
+        TensorView mask = device.Rent(new Shape(count, words, 2), DType.I32, nameof(Nms)), struck = device.Rent(new Shape(words, 2), DType.I32, nameof(Nms));
         device.Fill(struck, 0);
         var a = new Arguments(
-            device.F32(Boxes), device.F32(Scores), device.I32(Classes), device.F32(sorted).Cast<Candidate>(), device.I32(mask).Cast<ulong>(),
+            device.F32(Boxes), device.F32(Scores), device.I32(Classes), sorted.View, device.I32(mask).Cast<ulong>(),
             device.I32(struck).Cast<ulong>(), device.I32(Keep), device.I32(Count), count, words, Threshold, Offset);
         device.Launch(SortKernel, (count + SortThreads - 1) / SortThreads, SortThreads, a);
         device.Launch(MaskKernel, (long)words * words, Word, a);
         device.Launch(WalkKernel, 1, WalkThreads, a);
-        device.Return(sorted);
         device.Return(mask);
         device.Return(struck);
     }

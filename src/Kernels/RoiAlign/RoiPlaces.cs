@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using ILGPU;
 
@@ -7,12 +6,11 @@ namespace CudaKernels.Kernels;
 /// <summary>The ILGPU path's list of placed RoIs, one thread each.</summary>
 internal static class RoiPlaces
 {
-    public static Scratch Rent(GpuDevice device, TensorView rois) =>
-        new(device, new Shape(rois.Shape[0], Unsafe.SizeOf<RoiPlace>() / sizeof(int)), DType.I32, nameof(RoiPlaces));
+    public static GpuRecords<RoiPlace> Rent(GpuDevice device, TensorView rois) => new(device, rois.Shape[0], nameof(RoiPlaces));
 
-    public static ArrayView<RoiPlace> Fill(GpuDevice device, TensorView scratch, TensorView rois, RoiGrid grid)
+    public static ArrayView<RoiPlace> Fill(GpuDevice device, GpuRecords<RoiPlace> scratch, TensorView rois, RoiGrid grid)
     {
-        var places = device.I32(scratch).Cast<RoiPlace>();
+        var places = scratch.View;
         device.LaunchFor(Kernel, rois.Shape[0], new Arguments(device.F32(rois), places, grid));
         return places;
     }

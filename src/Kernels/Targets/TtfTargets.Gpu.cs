@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
 using ILGPU;
 
@@ -15,15 +14,14 @@ internal readonly unsafe partial record struct TtfTargets
     public void Run(GpuDevice device)
     {
         int batch = Heatmap.Shape[0], height = Heatmap.Shape[1], width = Heatmap.Shape[2], total = Boxes.Shape[0];
-        var scratch = device.Rent(new Shape(total, Unsafe.SizeOf<Footprint>() / sizeof(float)), DType.F32, nameof(TtfTargets));
-        var footprints = device.F32(scratch).Cast<Footprint>();
+        using var scratch = new GpuRecords<Footprint>(device, total, nameof(TtfTargets));
+        var footprints = scratch.View;
         device.LaunchFor(FootprintKernel, total, new BoxArguments(
             device.F32(Boxes), device.I32(Classes), footprints, height, width, Heatmap.Shape[3], Stride, Alpha, Beta));
         device.Fill(Heatmap, 0);
         device.LaunchFor(CellKernel, (long)batch * height * width, new CellArguments(
             device.F32(Boxes), device.I32(Classes), device.I32(Offsets), footprints, device.F32(Heatmap), device.F32(BoxTarget), device.F32(Weight),
             total, height, width, Heatmap.Shape[3]));
-        device.Return(scratch);
     }
 
     /// <summary>A Gaussian around a cell, on |dx| ≤ RadiusX, |dy| ≤ RadiusY.</summary>

@@ -3,7 +3,9 @@ using CudaKernels.Detection;
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
+using ILGPU.Runtime;
 using Xunit;
+using Device = CudaKernels.Kernels.Devices.Device;
 
 namespace CudaKernels.Tests;
 
@@ -99,6 +101,38 @@ public sealed class GpuMemoryTests
                 set.CompleteGradients();
                 optimizer.Step(0.01f);
                 Assert.True(optimizer.LastFinite);
+            }
+        });
+    }
+
+    /// <summary>A view counts whole records from the start of the driver's buffer; blocks begin anywhere in it.</summary>
+    [Fact]
+    public void RecordsOfAnySizeLieInTheirBlock()
+    {
+        WithPool((device, _) =>
+        {
+            var held = new List<TensorView>();
+            for (int i = 0; i < 20; i++)
+            {
+                held.Add(Marks());
+                using var records = new GpuRecords<(int, int, int, int, int, int, int)>(device, 3, "records");
+                held.Add(Marks());
+                records.View.CopyFromCPU(device.Stream, new (int, int, int, int, int, int, int)[3]);
+                var marks = new byte[256];
+                foreach (var view in held)
+                {
+                    device.Download<byte>(view, marks);
+                    Assert.Equal(-1, marks.AsSpan().IndexOfAnyExcept((byte)0xA5));
+                }
+            }
+            foreach (var view in held)
+                device.Return(view);
+
+            TensorView Marks()
+            {
+                var view = device.Rent(new Shape(256), DType.U8, "marks");
+                device.Upload<byte>([.. Enumerable.Repeat((byte)0xA5, 256)], view);
+                return view;
             }
         });
     }
