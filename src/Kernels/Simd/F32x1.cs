@@ -39,7 +39,8 @@ internal readonly unsafe struct F32x1 : ISimd<F32x1>
 
     public static F32x1 Log(F32x1 a) => new(GpuMath.Log(a.v));
 
-    public static F32x1 Greater(F32x1 a, F32x1 b) => Mask(a.v > b.v);
+    // Equal to a > b for all numbers. The compiler of the ILGPU path lets a not-a-number pass "constant > x"; here the constant is on the right.
+    public static F32x1 Greater(F32x1 a, F32x1 b) => Mask(b.v - a.v < 0);
 
     public static F32x1 GreaterOrEqual(F32x1 a, F32x1 b) => Mask(a.v >= b.v);
 
