@@ -73,7 +73,7 @@ public class DeformConvTests
         var problem = new Problem(new(batch, height, width, channels, outChannels, Window.Square(kernel, stride, kernel / 2), groups, offsetGroups, hasMask), seed: 7);
         var expected = problem.ExpectedGradients();
         var expectedY = problem.ExpectedForward();
-        foreach (int lanes in (int[])[1, 4, 8, 16, KernelTest.Gpu])
+        foreach (int lanes in (int[])[1, 4, 8, 16, KernelTest.Gpu, KernelTest.PtxMachine])
         {
             using var test = new KernelTest(lanes);
             var got = problem.Run(test);
@@ -156,7 +156,7 @@ public class DeformConvTests
 
     [Theory]
     [InlineData(8)]
-    [InlineData(KernelTest.Gpu)]
+    [InlineData(KernelTest.Gpu), InlineData(KernelTest.PtxMachine)]
     public void AccumulatesAndSkipsWhatIsNotAsked(int lanes)
     {
         var problem = new Problem(new(2, 5, 6, 8, 10, Window.Square(3, 1, 1), 1, 2, true), seed: 9);
@@ -179,7 +179,7 @@ public class DeformConvTests
 
     [Theory]
     [InlineData(8)]
-    [InlineData(KernelTest.Gpu)]
+    [InlineData(KernelTest.Gpu), InlineData(KernelTest.PtxMachine)]
     public void AnEmptyBatchGivesAZeroWeightGradient(int lanes)
     {
         var problem = new Problem(new(0, 4, 4, 3, 2, Window.Square(3, 1, 1), 1, 1, true), seed: 1);

@@ -13,7 +13,7 @@ public unsafe class GemmTests
 
     public static TheoryData<int, int, int, int> Sizes => Cross([1, 4, 8, 16], Edges);
 
-    public static TheoryData<int, int, int, int> SizesOnBothPaths => Cross([1, 4, 8, 16, KernelTest.Gpu], Edges);
+    public static TheoryData<int, int, int, int> SizesOnBothPaths => Cross([1, 4, 8, 16, KernelTest.Gpu, KernelTest.PtxMachine], Edges);
 
     [Theory, MemberData(nameof(Sizes))]
     public void BlockEqualsReference(int lanes, int m, int n, int k)

@@ -12,11 +12,11 @@ public class GpuMathTests
     /// <summary>Exponents on a dense grid to past both ends, logarithms over all magnitudes and densely around one.</summary>
     private static readonly float[] Points = [.. Grid(), .. Magnitudes(), .. NearOne(), 0, -0f, float.PositiveInfinity, float.NegativeInfinity, float.NaN, 88, -88, float.MaxValue, float.Epsilon];
 
-    [Theory, InlineData(1), InlineData(KernelTest.Gpu)]
+    [Theory, InlineData(1), InlineData(KernelTest.Gpu), InlineData(KernelTest.PtxMachine)]
     public void ExponentialLogarithmAndSigmoidMatchDouble(int lanes)
     {
         var values = new float[3 * Points.Length];
-        if (lanes == KernelTest.Gpu)
+        if (KernelTest.IsGpu(lanes))
         {
             using var test = new KernelTest(lanes);
             var device = (GpuDevice)test.Device;

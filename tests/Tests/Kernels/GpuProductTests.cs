@@ -6,7 +6,17 @@ namespace CudaKernels.Tests;
 /// <summary>The candidates of <see cref="GpuProduct"/> that other tests miss, as their views lie at odd offsets: those with 128-bit loads.</summary>
 public class GpuProductTests
 {
-    public static TheoryData<int> Cases => [.. Enumerable.Range(0, Aligned.Length)];
+    public static TheoryData<int, int> Cases
+    {
+        get
+        {
+            var data = new TheoryData<int, int>();
+            foreach (int lanes in (int[])[KernelTest.Gpu, KernelTest.PtxMachine])
+                for (int i = 0; i < KernelTest.Smaller(lanes, Aligned.Length, Aligned.Length - 1); i++) // the last one is large
+                    data.Add(lanes, i);
+            return data;
+        }
+    }
 
     /// <summary>Channels of a group are multiples of four: edges of tiles, taps and channels in one step of depth, groups, several splits of the depth.</summary>
     private static readonly (int N, int H, int W, int C, int K, int Groups, Window Window)[] Aligned =
@@ -22,10 +32,10 @@ public class GpuProductTests
     ];
 
     [Theory, MemberData(nameof(Cases))]
-    public void AlignedConvolutionEqualsReference(int index)
+    public void AlignedConvolutionEqualsReference(int lanes, int index)
     {
         var (n, h, w, c, k, groups, window) = Aligned[index];
-        using var test = new KernelTest(KernelTest.Gpu);
+        using var test = new KernelTest(lanes);
         int p = window.OutHeight(h), q = window.OutWidth(w);
         Shape xShape = new(n, h, w, c), weightShape = new(k, window.KernelHeight, window.KernelWidth, c / groups), yShape = new(n, p, q, k);
         float[] x = KernelTest.Random(1, xShape.Length), weight = KernelTest.Random(2, weightShape.Length), bias = KernelTest.Random(3, k), gradY = KernelTest.Random(4, yShape.Length);
@@ -46,10 +56,17 @@ public class GpuProductTests
             test.Device.Return(view);
     }
 
-    [Theory, InlineData(false, false), InlineData(false, true), InlineData(true, false), InlineData(true, true)]
-    public void AlignedGemmEqualsReference(bool transposeA, bool transposeB)
+    [Theory, MemberData(nameof(KernelTest.GpuLanes), MemberType = typeof(KernelTest))]
+    public void AlignedGemmEqualsReference(int lanes)
     {
-        using var test = new KernelTest(KernelTest.Gpu);
+        using var test = new KernelTest(lanes);
+        foreach (bool transposeA in (bool[])[false, true])
+            foreach (bool transposeB in (bool[])[false, true])
+                AlignedGemm(test, transposeA, transposeB);
+    }
+
+    private static void AlignedGemm(KernelTest test, bool transposeA, bool transposeB)
+    {
         foreach ((int m, int n, int k) in ((int, int, int)[])[(4, 4, 4), (68, 132, 20), (8, 72, 1500)])
         {
             float[] a = KernelTest.Random(1, m * k), b = KernelTest.Random(2, k * n);

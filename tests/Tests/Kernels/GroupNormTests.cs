@@ -123,7 +123,8 @@ public class GroupNormTests
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         const int Channels = 40;
-        TensorView x = test.Upload(KernelTest.Random(3, 3 * 5003 * Channels), 3, 5003, Channels), gradY = test.Upload(KernelTest.Random(4, x.Length), 3, 5003, Channels);
+        int pixels = KernelTest.Smaller(lanes, 5003, 307);
+        TensorView x = test.Upload(KernelTest.Random(3, 3 * pixels * Channels), 3, pixels, Channels), gradY = test.Upload(KernelTest.Random(4, x.Length), 3, pixels, Channels);
         var got = Pass(test, x, gradY, test.Ones(Channels), test.Zeros(Channels), 8, 1e-5f, Activation.Relu);
         return [.. test.Read(got.Mean), .. test.Read(got.Variance), .. test.Read(got.Y), .. test.Read(got.GradX), .. test.Read(got.GradGamma), .. test.Read(got.GradBeta)];
     });

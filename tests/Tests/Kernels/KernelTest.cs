@@ -17,11 +17,16 @@ internal sealed class KernelTest : IDisposable
     private readonly int guard; // elements before and after a view
 
     /// <param name="lanes">Lanes of the vectors: an entry of <see cref="Lanes"/>.</param>
-    /// <param name="threads">Size of the thread team; a GPU has its own.</param>
+    /// <param name="threads">Size of the thread team; a GPU has its own, the PTX machine turns its order round for more than two.</param>
     public KernelTest(int lanes, int threads = 2)
     {
-        Device = lanes is Gpu or GpuByFour ? GpuUnderTest.Enter() : new CpuDevice(threads, (VectorWidth)lanes);
-        guard = lanes == GpuByFour ? 32 : 33; // odd: no view is aligned to a vector
+        Device = lanes switch
+        {
+            Gpu or GpuByFour => GpuUnderTest.Enter(),
+            PtxMachine or PtxMachineByFour => new PtxMachineDevice(backwards: threads > 2),
+            _ => new CpuDevice(threads, (VectorWidth)lanes),
+        };
+        guard = lanes is GpuByFour or PtxMachineByFour ? 32 : 33; // odd: no view is aligned to a vector
     }
 
     /// <summary>Stands among the lanes for the ILGPU path.</summary>
@@ -30,11 +35,28 @@ internal sealed class KernelTest : IDisposable
     /// <summary>The ILGPU path with views at multiples of 128 bytes, which let kernels read four floats at once.</summary>
     public const int GpuByFour = -4;
 
-    /// <summary>For <c>[MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]</c>: every vector width, and the ILGPU path.</summary>
-    public static TheoryData<int> Lanes => [1, 4, 8, 16, Gpu];
+    /// <summary>The ILGPU path as the PTX of its kernels, run on <see cref="Tests.PtxMachine"/>: slow, so tests may ask for <see cref="Smaller"/> problems.</summary>
+    public const int PtxMachine = -1;
+
+    /// <summary>The same with views at multiples of 128 bytes.</summary>
+    public const int PtxMachineByFour = -5;
+
+    /// <summary>The vector widths of the processor.</summary>
+    public static TheoryData<int> Widths => [1, 4, 8, 16];
+
+    /// <summary>For <c>[MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]</c>: every vector width, and both ways to run the ILGPU path.</summary>
+    public static TheoryData<int> Lanes => [1, 4, 8, 16, Gpu, PtxMachine];
 
     /// <summary>The same for kernels that read four floats at once where they can.</summary>
-    public static TheoryData<int> LanesAndByFour => [1, 4, 8, 16, Gpu, GpuByFour];
+    public static TheoryData<int> LanesAndByFour => [1, 4, 8, 16, Gpu, GpuByFour, PtxMachine, PtxMachineByFour];
+
+    /// <summary>The ILGPU path alone.</summary>
+    public static TheoryData<int> GpuLanes => [Gpu, PtxMachine];
+
+    public static bool IsGpu(int lanes) => lanes <= 0;
+
+    /// <summary>A size of a problem, or the one that the PTX machine gets through in time.</summary>
+    public static int Smaller(int lanes, int size, int onMachine) => lanes is PtxMachine or PtxMachineByFour ? onMachine : size;
 
     public Device Device { get; }
 
@@ -80,8 +102,8 @@ internal sealed class KernelTest : IDisposable
         foreach (var (block, begin, end) in blocks)
         {
             var bytes = Read<byte>(block).AsSpan();
-            Assert.True(bytes[..begin].IndexOfAnyExcept(Sentinel) < 0, $"{typeof(TKernel).Name} wrote in front of a view");
-            Assert.True(bytes[end..].IndexOfAnyExcept(Sentinel) < 0, $"{typeof(TKernel).Name} wrote behind a view");
+            Assert.True(bytes[..begin].IndexOfAnyExcept(Sentinel) < 0, $"{typeof(TKernel).Name} wrote in front of a view of {end - begin} bytes");
+            Assert.True(bytes[end..].IndexOfAnyExcept(Sentinel) < 0, $"{typeof(TKernel).Name} wrote behind a view of {end - begin} bytes: byte {bytes[end..].IndexOfAnyExcept(Sentinel)}");
         }
     }
 
@@ -99,7 +121,7 @@ internal sealed class KernelTest : IDisposable
 
     public void Dispose()
     {
-        if (Device is not GpuDevice)
+        if (Device is not GpuDevice || Device is PtxMachineDevice)
         {
             Device.Dispose();
             return;
@@ -139,11 +161,11 @@ internal sealed class KernelTest : IDisposable
         Close(wide, got, tolerance, what);
     }
 
-    /// <summary>Asserts that the result has the same bits with 1, 2, 3 and 5 threads and when run again.</summary>
+    /// <summary>Asserts that the result has the same bits with 1, 2, 3 and 5 threads, forwards and backwards, and when run again.</summary>
     public static void Deterministic(int lanes, Func<KernelTest, float[]> compute)
     {
         int[]? first = null;
-        foreach (int threads in (int[])[1, 1, 2, 3, 5])
+        foreach (int threads in IsGpu(lanes) ? (int[])[1, 5] : [1, 1, 2, 3, 5])
         {
             using var test = new KernelTest(lanes, threads);
             var bits = MemoryMarshal.Cast<float, int>(compute(test)).ToArray();

@@ -28,7 +28,7 @@ public class KernelTestTests
 
     [Theory]
     [InlineData(1)]
-    [InlineData(KernelTest.Gpu)]
+    [InlineData(KernelTest.Gpu), InlineData(KernelTest.PtxMachine)]
     public void RunSeesWritesOutsideOfViewsAndKeptScratch(int lanes)
     {
         using var test = new KernelTest(lanes);

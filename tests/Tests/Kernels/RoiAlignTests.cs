@@ -56,14 +56,15 @@ public class RoiAlignTests
         const int Batch = 3, Height = 19, Width = 23;
         const float Scale = 0.5f;
         using var test = new KernelTest(lanes, 3);
-        float[] rois = Boxes(seed, 70, Batch, Height / Scale, Width / Scale);
-        float[] x = KernelTest.Random(seed + 1, Batch * Height * Width * channels), gradY = KernelTest.Random(seed + 2, 70 * down * across * channels);
+        int count = KernelTest.Smaller(lanes, 70, 15);
+        float[] rois = Boxes(seed, count, Batch, Height / Scale, Width / Scale);
+        float[] x = KernelTest.Random(seed + 1, Batch * Height * Width * channels), gradY = KernelTest.Random(seed + 2, count * down * across * channels);
         var reference = new RoiAlignReference(Batch, Height, Width, channels, down, across, Scale, ratio, aligned);
-        TensorView input = test.Upload(x, Batch, Height, Width, channels), boxes = test.Upload(rois, 70, 5), y = test.Output(70, down, across, channels);
+        TensorView input = test.Upload(x, Batch, Height, Width, channels), boxes = test.Upload(rois, count, 5), y = test.Output(count, down, across, channels);
         var gradX = test.Fill(input.Shape.ToArray(), 0.5f);
         var rule = new RoiAlignRule(Scale, ratio, aligned);
         test.Run(new RoiAlignForward(input, boxes, y, rule));
-        test.Run(new RoiAlignInputGradient(test.Upload(gradY, 70, down, across, channels), boxes, gradX, rule, Accumulate: true));
+        test.Run(new RoiAlignInputGradient(test.Upload(gradY, count, down, across, channels), boxes, gradX, rule, Accumulate: true));
         string what = $"{channels} channels, {down}x{across} bins, ratio {ratio}, aligned {aligned}";
         KernelTest.Close(reference.Forward(KernelTest.Widen(x), rois), test.Read(y), Tolerance.Sum, "y: " + what);
         KernelTest.Close(Array.ConvertAll(reference.InputGradient(gradY, rois), g => g + 0.5), test.Read(gradX), Tolerance.SumGradient, "gradX: " + what);
@@ -124,8 +125,9 @@ public class RoiAlignTests
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         const int Channels = 20;
-        TensorView x = test.Upload(KernelTest.Random(3, 2 * 60 * 70 * Channels), 2, 60, 70, Channels), rois = test.Upload(Boxes(5, 300, 2, 60, 70), 300, 5);
-        TensorView y = test.Output(300, 7, 7, Channels), gradX = test.Output(x.Shape);
+        int height = KernelTest.Smaller(lanes, 60, 15), width = KernelTest.Smaller(lanes, 70, 20), count = KernelTest.Smaller(lanes, 300, 20);
+        TensorView x = test.Upload(KernelTest.Random(3, 2 * height * width * Channels), 2, height, width, Channels);
+        TensorView rois = test.Upload(Boxes(5, count, 2, height, width), count, 5), y = test.Output(count, 7, 7, Channels), gradX = test.Output(x.Shape);
         test.Run(new RoiAlignForward(x, rois, y, new RoiAlignRule(1, 2)));
         test.Run(new RoiAlignInputGradient(y, rois, gradX, new RoiAlignRule(1, 2), Accumulate: false));
         return [.. test.Read(y), .. test.Read(gradX)];

@@ -9,11 +9,11 @@ namespace CudaKernels.Tests;
 public sealed class ResNetGoldenTests
 {
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.Widths), MemberType = typeof(KernelTest))]
     public void NarrowResNet18(int lanes) => Check("resnet18_narrow", lanes);
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.Widths), MemberType = typeof(KernelTest))]
     public void NarrowResNet50(int lanes) => Check("resnet50_narrow", lanes);
 
     private static void Check(string model, int lanes)

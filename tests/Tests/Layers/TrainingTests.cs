@@ -120,7 +120,7 @@ public class TrainingTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.Widths), MemberType = typeof(KernelTest))]
     public void EveryVectorWidthStartsTheSame(int lanes)
     {
         var scalar = Train(2, threads: 1, width: VectorWidth.Scalar);
