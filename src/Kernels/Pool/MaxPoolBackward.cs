@@ -34,17 +34,25 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
 
     public void Run(GpuDevice device)
     {
-        var grid = new ChannelGrid(GradX.Shape.Rows, GradX.Shape.Channels, RowsPerThread);
-        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
-            device.F32(GradY), device.I32(Index), device.F32(GradX), grid, Window, GradX.Shape[1], GradX.Shape[2], GradY.Shape[1], GradY.Shape[2],
+        if (GpuLanes.ByFour(GradX.Shape.Channels, GradX, GradY, Index))
+            Run<Quad<F32x1>>(device);
+        else
+            Run<F32x1>(device);
+    }
+
+    private void Run<T>(GpuDevice device) where T : unmanaged, ISimd<T>
+    {
+        var grid = new ChannelGrid(GradX.Shape.Rows, GradX.Shape.Channels / T.Count, RowsPerThread);
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments<T>(
+            GpuLanes.Of<T>(device, GradY), device.I32(Index).Cast<T>(), GpuLanes.Of<T>(device, GradX), grid, Window, GradX.Shape[1], GradX.Shape[2], GradY.Shape[1], GradY.Shape[2],
             Accumulate ? 1 : 0));
     }
 
-    internal readonly record struct Arguments(
-        ArrayView<float> GradY, ArrayView<int> Index, ArrayView<float> GradX, ChannelGrid Grid, Window Window, int Height, int Width, int OutHeight,
-        int OutWidth, int Accumulate);
+    internal readonly record struct Arguments<T>(
+        ArrayView<T> GradY, ArrayView<T> Index, ArrayView<T> GradX, ChannelGrid Grid, Window Window, int Height, int Width, int OutHeight,
+        int OutWidth, int Accumulate) where T : unmanaged, ISimd<T>;
 
-    private static void Kernel(Arguments a)
+    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
         if (channel >= channels)
@@ -56,13 +64,12 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
             int firstY = FirstWindow(iy, window.KernelHeight, window.StrideY, window.PadY, window.DilationY);
             int firstX = FirstWindow(ix, window.KernelWidth, window.StrideX, window.PadX, window.DilationX);
             int lastY = Math.Min(a.OutHeight - 1, (iy + window.PadY) / window.StrideY), lastX = Math.Min(a.OutWidth - 1, (ix + window.PadX) / window.StrideX);
-            float sum = 0;
+            T sum = T.Zero, own = T.Create(BitConverter.Int32BitsToSingle(self));
             for (int oy = firstY; oy <= lastY; oy++)
                 for (int ox = firstX; ox <= lastX; ox++)
                 {
                     long from = (((long)image * a.OutHeight + oy) * a.OutWidth + ox) * channels + channel;
-                    if (a.Index[from] == self)
-                        sum += a.GradY[from];
+                    sum += T.And(T.Equal(a.Index[from], own), a.GradY[from]);
                 }
             long to = (long)pixel * channels + channel;
             a.GradX[to] = a.Accumulate != 0 ? a.GradX[to] + sum : sum;

@@ -37,15 +37,24 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
 
     public void Run(GpuDevice device)
     {
-        var grid = new ChannelGrid(Y.Shape.Rows, Y.Shape.Channels, RowsPerThread);
-        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments(
-            device.F32(X), device.F32(Y), device.I32(Index), grid, Window, X.Shape[1], X.Shape[2], Y.Shape[1], Y.Shape[2]));
+        if (GpuLanes.ByFour(X.Shape.Channels, X, Y, Index))
+            Run<Quad<F32x1>>(device);
+        else
+            Run<F32x1>(device);
     }
 
-    internal readonly record struct Arguments(
-        ArrayView<float> X, ArrayView<float> Y, ArrayView<int> Index, ChannelGrid Grid, Window Window, int Height, int Width, int OutHeight, int OutWidth);
+    private void Run<T>(GpuDevice device) where T : unmanaged, ISimd<T>
+    {
+        var grid = new ChannelGrid(Y.Shape.Rows, Y.Shape.Channels / T.Count, RowsPerThread);
+        device.Launch(Kernel, grid.Groups, ChannelGrid.Threads, new Arguments<T>(
+            GpuLanes.Of<T>(device, X), GpuLanes.Of<T>(device, Y), device.I32(Index).Cast<T>(), grid, Window, X.Shape[1], X.Shape[2], Y.Shape[1], Y.Shape[2]));
+    }
 
-    private static void Kernel(Arguments a)
+    internal readonly record struct Arguments<T>(
+        ArrayView<T> X, ArrayView<T> Y, ArrayView<T> Index, ChannelGrid Grid, Window Window, int Height, int Width, int OutHeight, int OutWidth)
+        where T : unmanaged, ISimd<T>;
+
+    private static void Kernel<T>(Arguments<T> a) where T : unmanaged, ISimd<T>
     {
         int channel = a.Grid.Channel, end = a.Grid.EndRow, step = a.Grid.Step, channels = a.Grid.Channels;
         if (channel >= channels)
@@ -55,22 +64,20 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
         {
             int row = pixel / a.OutWidth, image = row / a.OutHeight;
             int top = (row - image * a.OutHeight) * window.StrideY - window.PadY, left = (pixel - row * a.OutWidth) * window.StrideX - window.PadX;
+            var (firstY, lastY) = MaxPoolShapes.Taps(top, window.KernelHeight, window.DilationY, a.Height);
+            var (firstX, lastX) = MaxPoolShapes.Taps(left, window.KernelWidth, window.DilationX, a.Width);
             long start = (long)image * a.Height * a.Width;
-            float best = float.NegativeInfinity;
-            int place = -1;
-            for (int ky = 0, iy = top; ky < window.KernelHeight; ky++, iy += window.DilationY)
-                for (int kx = 0, ix = left; kx < window.KernelWidth; kx++, ix += window.DilationX)
+            int first = (top + firstY * window.DilationY) * a.Width + left + firstX * window.DilationX;
+            var best = T.Create(float.NegativeInfinity);
+            // The first tap in the image is the place even if it is -∞; after that only a larger value, or the first NaN.
+            var place = Bits<T>(firstY == lastY || firstX == lastX ? -1 : first);
+            for (int ky = firstY; ky < lastY; ky++, first += window.DilationY * a.Width)
+                for (int kx = firstX, at = first; kx < lastX; kx++, at += window.DilationX)
                 {
-                    if (iy < 0 || iy >= a.Height || ix < 0 || ix >= a.Width)
-                        continue;
-                    int at = iy * a.Width + ix;
-                    float value = a.X[(start + at) * channels + channel];
-                    // The first tap in the image is the place even if it is -∞; after that only a larger value, or the first NaN.
-                    if (place < 0 || !GpuMath.IsNaN(best) && (GpuMath.IsNaN(value) || value > best))
-                    {
-                        best = value;
-                        place = at;
-                    }
+                    var value = a.X[(start + at) * channels + channel];
+                    var better = Better(value, best);
+                    best = T.Select(better, value, best);
+                    place = T.Select(better, Bits<T>(at), place);
                 }
             a.Y[(long)pixel * channels + channel] = best;
             a.Index[(long)pixel * channels + channel] = place;
@@ -135,14 +142,14 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
                 TVector.Store(place, places + c);
             }
         }
-
-        // Not best ≥ value, so that a NaN gets in; and best a number, so that it stays.
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static TVector Better<TVector>(TVector value, TVector best) where TVector : unmanaged, ISimd<TVector> =>
-            TVector.Select(TVector.GreaterOrEqual(best, value), TVector.Zero, TVector.Equal(best, best));
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static TVector Bits<TVector>(int value) where TVector : unmanaged, ISimd<TVector> =>
-            TVector.Create(BitConverter.Int32BitsToSingle(value));
     }
+
+    // Not best ≥ value, so that a NaN gets in; and best a number, so that it stays.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Better<TVector>(TVector value, TVector best) where TVector : unmanaged, ISimd<TVector> =>
+        TVector.Select(TVector.GreaterOrEqual(best, value), TVector.Zero, TVector.Equal(best, best));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Bits<TVector>(int value) where TVector : unmanaged, ISimd<TVector> =>
+        TVector.Create(BitConverter.Int32BitsToSingle(value));
 }

@@ -6,7 +6,7 @@ namespace CudaKernels.Tests;
 public class MaxPoolTests
 {
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesTheGoldenCases(int lanes)
     {
         foreach (string path in GoldenFolder.Cases("max_pool2d"))
@@ -34,7 +34,7 @@ public class MaxPoolTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void MatchesAPlainLoopAtAwkwardSizes(int lanes)
     {
         Window[] windows = [Window.Square(2, 2), Window.Square(3, 2, 1), Window.Square(3, 1, 1), Window.Square(5, 1, 2),
@@ -89,7 +89,7 @@ public class MaxPoolTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void NaNWinsAndMinusInfinityIsAMaximumToo(int lanes)
     {
         using var test = new KernelTest(lanes);
@@ -105,7 +105,7 @@ public class MaxPoolTests
     }
 
     [Theory]
-    [MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         var window = Window.Square(3, 1, 1);
