@@ -202,7 +202,7 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [Fact]
     public void BenchOnAGpuRotatesItsInputs()
     {
-        using (new KernelTest(KernelTest.Gpu)) { } // skips where there is no device
+        GpuUnderTest.Require();
         using var folder = new TempFolder();
         string cases = folder.Write("cases.json", """{"cases": [{"case": "step", "op": "sgd_momentum_step", "parameters": 1000}]}""");
         var lines = CliProcess.Run("bench", "--cases", cases, "--device", GpuUnderTest.Name, "--seconds", "0.01", "--json", "-").Output.Trim().Split('\n').Select(l => JsonNode.Parse(l)!).ToArray();

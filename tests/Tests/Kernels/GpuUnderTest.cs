@@ -19,12 +19,19 @@ internal static class GpuUnderTest
     /// <summary>The device's name; set before the first test to prove another one.</summary>
     public static string Name { get; set; } = "opencl:0";
 
-    public static GpuDevice Enter()
+    /// <summary>Skips the running test where there is no such device.</summary>
+    public static GpuDevice Require()
     {
-        ResultTrace.Entered();
         var (device, reason) = Shared.Value;
         if (device is null)
             Assert.Skip($"the ILGPU path is not tested here: {reason} (opencl:0 is in the package pocl-opencl-icd)");
+        return device;
+    }
+
+    public static GpuDevice Enter()
+    {
+        ResultTrace.Entered();
+        var device = Require();
         Monitor.Enter(Turn);
         return device;
     }

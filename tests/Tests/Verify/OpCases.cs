@@ -19,9 +19,9 @@ internal static class OpCases
     private const string SkipMark = "$XunitDynamicSkip$"; // how xunit's exception says that a test skips itself
     private const BindingFlags Declared = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
 
-    /// <summary>The classes of an assembly in whose code a <see cref="KernelTest"/> is made.</summary>
+    /// <summary>The test classes of an assembly in whose code a <see cref="KernelTest"/> is made.</summary>
     public static IEnumerable<Type> Classes(Assembly assembly) => assembly.GetTypes()
-        .Where(type => type is { IsPublic: true, IsAbstract: false, ContainsGenericParameters: false } && WithNested(type).Any(MakesKernelTest))
+        .Where(type => type is { IsPublic: true, IsAbstract: false, ContainsGenericParameters: false } && type.GetConstructor([]) is not null && WithNested(type).Any(MakesKernelTest))
         .OrderBy(type => type.Name, StringComparer.Ordinal);
 
     public static IEnumerable<OpCaseResult> Run(Type type)
