@@ -52,15 +52,21 @@ internal static partial class DeviceRungs
 
     private static string OpenTwice(string device)
     {
-        string figures = "";
+        bool primary = false;
         for (int i = 0; i < 2; i++)
-            figures = OnDevice(device, gpu =>
+            OnDevice(device, gpu =>
             {
-                CheckAdd(gpu, arguments => gpu.LaunchFor(VerifyKernels.Add, Elements, arguments));
+                if (gpu.Accelerator is CudaAccelerator cuda)
+                {
+                    Assert.Equal(CudaDriver.RetainPrimaryContext(cuda.DeviceId), cuda.NativePtr);
+                    CudaDriver.ReleasePrimaryContext(cuda.DeviceId);
+                    primary = true;
+                }
+                string sums = CheckAdd(gpu, arguments => gpu.LaunchFor(VerifyKernels.Add, Elements, arguments));
                 Assert.Equal(0, gpu.Pool.LiveBytes);
-                return "twice";
+                return sums;
             });
-        return figures;
+        return primary ? "twice, in the primary context" : "twice";
     }
 
     private static string CompileAll(string device)

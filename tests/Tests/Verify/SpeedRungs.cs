@@ -88,7 +88,7 @@ internal static partial class SpeedRungs
     {
         const int Count = 1 << 20;
         using var gpu = GpuDevice.Open(device);
-        if (gpu.Stream is not CudaStream stream)
+        if (gpu.Accelerator is not CudaAccelerator)
             throw new RungSkipped("NCCL is for CUDA alone");
         NcclNative library;
         try
@@ -106,7 +106,8 @@ internal static partial class SpeedRungs
             var view = gpu.Rent(new Shape(Count), DType.F32, "verify");
             float[] values = KernelTest.Random(1, Count), got = new float[Count];
             gpu.Upload<float>(values, view);
-            library.AllReduceSum(view.Buffer.Address, Count, group, stream.StreamPtr);
+            gpu.Communicate(stream => library.AllReduceSum(view.Buffer.Address, Count, group, ((CudaStream)stream).StreamPtr));
+            gpu.AwaitCommunication();
             gpu.Download<float>(view, got);
             library.Leave(group);
             Assert.Equal(values, got);

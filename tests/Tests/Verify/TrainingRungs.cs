@@ -27,7 +27,7 @@ internal static class TrainingRungs
         using var optimizer = new AdamW(set, weightDecay: 0, clipNorm: 35);
         var (pictures, targets) = OverfitTests.Problem();
         float first = 0, last = 0;
-        (long Live, long Owned) settled = default;
+        (long Live, long Owned, long Allocations) settled = default;
         for (int step = 1; step <= steps; step++)
         {
             using (var scope = new StepScope(gpu, record: true))
@@ -41,13 +41,13 @@ internal static class TrainingRungs
                 if (step == 1)
                     first = last;
             }
-            var now = (gpu.Pool.LiveBytes, gpu.Pool.LiveBytes + gpu.Pool.CachedBytes);
+            var now = (gpu.Pool.LiveBytes, gpu.Pool.LiveBytes + gpu.Pool.CachedBytes, (gpu.Pool as GpuMemoryPool)?.DriverAllocations ?? 0);
             if (step == Settled)
                 settled = now;
-            Assert.True(step <= Settled || now == settled, $"step {step}: {now} bytes live and owned, {settled} after step {Settled}");
+            Assert.True(step <= Settled || now == settled, $"step {step}: {now} bytes live, bytes owned and allocations of the driver, {settled} after step {Settled}");
         }
         Assert.True(last < first, $"the loss went from {first} to {last}");
-        return FormattableString.Invariant($"{settled.Live >> 10} KiB live and {settled.Owned >> 10} KiB owned after step {Settled} and after step {steps}, loss {first:F2} to {last:F2}");
+        return FormattableString.Invariant($"{settled.Live >> 10} KiB live and {settled.Owned >> 10} KiB owned in {settled.Allocations} allocations of the driver after step {Settled} and after step {steps}, loss {first:F2} to {last:F2}");
     }
 
     private static float Read(Device device, Tensor scalar)
