@@ -12,7 +12,10 @@ public class OnnxFileTests
         var graph = new OnnxGraph("modèle");
         graph.Nodes.Add(new("first", "Conv", ["images", "weight", ""], ["made", "too"], new Dictionary<string, object>
         {
-            ["real"] = 0.1f, ["whole"] = -3L, ["text"] = "linear", ["list"] = new[] { 1L, 0, -1 },
+            ["real"] = 0.1f,
+            ["whole"] = -3L,
+            ["text"] = "linear",
+            ["list"] = new[] { 1L, 0, -1 },
         }));
         graph.Nodes.Add(new("second", "Relu", ["made"], ["out"], new Dictionary<string, object>()));
         graph.Constants["weight"] = new([2, 1, 1, 1], [1.5f, -2]);
