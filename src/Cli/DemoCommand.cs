@@ -25,8 +25,8 @@ internal static class DemoCommand
         {
             long start = Stopwatch.GetTimestamp();
             string folder = parsed.GetValue(output) ?? TrainCommand.FreeFolder(Path.Combine("runs", "demo"));
-            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             using var progress = new TrainProgress(new Report(null).Console);
+            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note);
             progress.Note($"making {Images} pictures in {Path.Combine(folder, "data")}");
             string data = SyntheticGenerator.Write(Path.Combine(folder, "data"), Images, ImageSize, parsed.GetValue(seed), Environment.ProcessorCount);
             var config = new TrainConfig

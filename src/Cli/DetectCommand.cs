@@ -32,7 +32,7 @@ internal static class DetectCommand
             var report = new Report(parsed.GetValue(json));
             var files = Expand(parsed.GetRequiredValue(pictures));
             var copies = parsed.GetValue(output) is { } folder ? CopyNames(folder, files) : [];
-            using var detector = Detector.Load(parsed.GetRequiredValue(weights), SharedOptions.CheckDevice(parsed.GetValue(device)!).ToString(), SharedOptions.CheckThreads(parsed.GetValue(threads)));
+            using var detector = Detector.Load(parsed.GetRequiredValue(weights), () => SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), report.Note));
             if (parsed.GetValue(output) is { } made)
                 OutputFolder.Make(made);
             var results = new JsonArray();

@@ -42,31 +42,29 @@ internal static class EnvCommand
         ("avx512", YesNo(Avx512F.IsSupported)),
         ("avx2", YesNo(Avx2.IsSupported)),
         ("fma", YesNo(Fma.IsSupported)),
-        ("--device auto", "cpu"),
+        ("--device auto", Auto()),
         ("cuda devices", GpuDevice.Describe("cuda")),
         ("opencl devices", GpuDevice.Describe("opencl")),
         ("ilgpu-cpu", GpuDevice.Describe("ilgpu-cpu")),
         ("memory", $"{GC.GetGCMemoryInfo().TotalAvailableMemoryBytes >> 20} MiB"),
         ("image library", Detection.ImageFile.LibraryVersion),
-        ("cuda driver", Library("libcuda.so.1")),
-        ("opencl", Library("libOpenCL.so.1")),
+        ("cuda driver", Driver("cuda") ?? $"for CUDA {CudaDriver.Version}"),
+        ("opencl", Driver("opencl") ?? "found"),
         ("mpi", Library("libmpi.so.40")),
         ("nccl", Library("libnccl.so.2")),
     ];
 
+    private static string Auto()
+    {
+        string chosen = "";
+        using var device = SharedOptions.OpenDevice("auto", 1, sentence => chosen = sentence);
+        return $"{device.Name}: {chosen}";
+    }
+
+    private static string? Driver(string kind) => GpuLibraries.Missing(kind) is { } problem ? $"not used: {problem}" : null;
+
     private static string YesNo(bool value) => value ? "yes" : "no";
 
     /// <summary>Whether the loader finds the library, or the loader's own reason.</summary>
-    private static string Library(string name)
-    {
-        try
-        {
-            NativeLibrary.Free(NativeLibrary.Load(name));
-            return $"{name} found";
-        }
-        catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
-        {
-            return $"not used: {e.Message.Split(". ")[0]}";
-        }
-    }
+    private static string Library(string name) => GpuLibraries.Problem(name) is { } problem ? $"not used: {problem}" : $"{name} found";
 }

@@ -73,7 +73,7 @@ internal static class EvalCommand
         if (kind == OverlapKind.Mask)
             throw new UsageException("--type segm needs --gt and --dt: the models here find boxes");
         var dataset = DatasetSource.Open(data, split);
-        using var device = SharedOptions.OpenDevice(deviceName, threads);
+        using var device = SharedOptions.OpenDevice(deviceName, threads, report.Note);
         var file = ModelFile.Open(weights);
         if (!file.Classes.SequenceEqual(dataset.Classes))
             throw new DataException($"{weights}: was trained on the classes {string.Join(", ", file.Classes)} but {dataset.Name} has {string.Join(", ", dataset.Classes)}");

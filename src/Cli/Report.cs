@@ -16,6 +16,9 @@ internal sealed class Report(string? json)
     /// <summary>One line however long: only a terminal breaks it.</summary>
     public void Line(string text) => Console.Profile.Out.Writer.WriteLine(text);
 
+    /// <summary>For remarks that a program which reads the JSON from standard output has no use for; null where one does.</summary>
+    public Action<string>? Note => json == "-" ? null : Line;
+
     /// <summary>Writes the JSON text where <c>--json</c> says; without the option nothing happens.</summary>
     public void Json(string text)
     {

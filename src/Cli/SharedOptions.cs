@@ -17,7 +17,7 @@ internal static class SharedOptions
 
     public static Option<string> Device() => new("--device")
     {
-        Description = "Where to compute: auto (the processor), cpu, cuda:N, opencl:N or ilgpu-cpu.",
+        Description = "Where to compute: auto (CUDA where it works, else the processor), cpu, cuda:N, opencl:N or ilgpu-cpu.",
         DefaultValueFactory = _ => "auto",
     };
 
@@ -25,9 +25,10 @@ internal static class SharedOptions
 
     public static Option<ulong> Seed() => new("--seed") { Description = "Seed of all random numbers.", DefaultValueFactory = _ => 1 };
 
+    /// <param name="note">Told in one sentence what "auto" has chosen.</param>
     /// <exception cref="UsageException">Not the name of a device.</exception>
     /// <exception cref="Kernels.KernelException">This machine has no such device.</exception>
-    public static Device OpenDevice(string name, int threads) => CheckDevice(name).Open(CheckThreads(threads));
+    public static Device OpenDevice(string name, int threads, Action<string>? note = null) => CheckDevice(name).Open(CheckThreads(threads), note);
 
     public static DeviceName CheckDevice(string name) => DeviceName.TryParse(name, out var device) ? device
         : throw new UsageException($"--device expects {DeviceName.Expected} but is {name}");

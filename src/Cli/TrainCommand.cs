@@ -50,8 +50,8 @@ internal static class TrainCommand
             Flag("seed", parsed.GetValue(seed));
             all.AddRange(arguments.Select(ConfigKeys.Parse));
 
-            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads));
             using var progress = new TrainProgress(new Report(null).Console);
+            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note);
             if (parsed.GetValue(resume) is { } run && parsed.GetValue(output) is not null)
                 throw new UsageException($"--out and --resume exclude each other: {run} is gone on with in place");
             using var trainer = parsed.GetValue(resume) is { } old

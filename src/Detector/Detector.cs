@@ -40,12 +40,14 @@ public sealed class Detector : IDisposable
     /// <exception cref="DataException">The file is missing, damaged, not a model of this library, or holds NaN; the message names what.</exception>
     /// <exception cref="ArgumentException">Not the name of a device, or a negative number of threads.</exception>
     /// <exception cref="KernelException">This machine has no such device; the message says what it has or what is missing.</exception>
-    public static Detector Load(string path, string device = "auto", int threads = 0)
+    public static Detector Load(string path, string device = "auto", int threads = 0) => Load(path, () => DeviceName.Open("Detector.Load", device, threads));
+
+    internal static Detector Load(string path, Func<Device> open)
     {
         ArgumentNullException.ThrowIfNull(path);
         var file = ModelFile.Open(path);
         var model = file.CreateModel();
-        var opened = DeviceName.Open("Detector.Load", device, threads);
+        var opened = open();
         try
         {
             return new Detector(opened, model, file.Freeze(model, opened), file.ImageSize);

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace CudaKernels.Kernels.Devices;
 
 /// <summary>
-/// The name of a device as users write it: auto, cpu, cuda:N, opencl:N, ilgpu-cpu. A kind alone means its first device. "auto" is cpu: no kernel of
-/// the ILGPU path has run on a CUDA device yet, and a default must not be the first to try.
+/// The name of a device as users write it: auto, cpu, cuda:N, opencl:N, ilgpu-cpu. A kind alone means its first device. "auto" is cuda:0
+/// where that opens and passes its self-check, else cpu.
 /// </summary>
 internal readonly record struct DeviceName(string Kind, int Index)
 {
@@ -38,7 +38,23 @@ internal readonly record struct DeviceName(string Kind, int Index)
 
     /// <param name="threads">Of the processor's team; 0 means all cores.</param>
     /// <exception cref="KernelException">No such device on this machine; says what was found or which library is missing.</exception>
-    public Device Open(int threads) => Kind is Auto or Cpu ? new CpuDevice(threads) : GpuDevice.Open(ToString());
+    /// <param name="note">Told in one sentence what "auto" has chosen, and why not CUDA.</param>
+    public Device Open(int threads, Action<string>? note = null)
+    {
+        if (Kind != Auto)
+            return Kind == Cpu ? new CpuDevice(threads) : GpuDevice.Open(ToString());
+        try
+        {
+            var device = GpuDevice.Open("cuda:0");
+            note?.Invoke($"computing on {device.Name}, {device.Accelerator.Name}");
+            return device;
+        }
+        catch (KernelException e)
+        {
+            note?.Invoke($"computing on the processor, as there is no CUDA: {e.Message}");
+            return new CpuDevice(threads);
+        }
+    }
 
     public override string ToString() => Kind is Cuda or OpenCl ? $"{Kind}:{Index}" : Kind;
 }
