@@ -80,7 +80,7 @@ public sealed class IlgpuCpuTests
         return values;
     }
 
-    private readonly record struct Arguments(ArrayView<float> Values);
+    public readonly record struct Arguments(ArrayView<float> Values);
 
     private static void Outside(Arguments a) => a.Values[Group.IdxX + 3] = 1;
 
