@@ -50,6 +50,7 @@ internal static class BenchCommand
             string file = parsed.GetValue(cases)!, part = parsed.GetValue(only) ?? "";
             bool failed = false;
             var report = new Report(parsed.GetValue(json));
+            var open = SharedOptions.DeviceOpener(parsed.GetValue(where)!, parsed.GetValue(threads), report.Note);
             var chosen = BenchCase.ReadFile(file, sentence =>
             {
                 failed = true;
@@ -57,7 +58,7 @@ internal static class BenchCommand
             }).Where(c => c.Name.Contains(part, StringComparison.Ordinal)).ToArray();
             if (chosen.Length == 0)
                 throw new DataException($"{file}: has no case whose name contains \"{part}\"");
-            using var device = SharedOptions.OpenDevice(parsed.GetValue(where)!, parsed.GetValue(threads));
+            using var device = open();
             using var lines = LineWriter(parsed.GetValue(json));
             if (device is GpuDevice)
                 Write(lines, Copy(device, report));

@@ -30,9 +30,10 @@ internal static class DetectCommand
             if (parsed.GetValue(confidence) is not (>= 0 and <= 1))
                 throw new UsageException($"--conf expects a number from 0 to 1 but is {parsed.GetValue(confidence)}");
             var report = new Report(parsed.GetValue(json));
+            var open = SharedOptions.DeviceOpener(parsed.GetValue(device)!, parsed.GetValue(threads), report.Note);
             var files = Expand(parsed.GetRequiredValue(pictures));
             var copies = parsed.GetValue(output) is { } folder ? CopyNames(folder, files) : [];
-            using var detector = Detector.Load(parsed.GetRequiredValue(weights), () => SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), report.Note));
+            using var detector = Detector.Load(parsed.GetRequiredValue(weights), open);
             if (parsed.GetValue(output) is { } made)
                 OutputFolder.Make(made);
             var results = new JsonArray();

@@ -28,7 +28,14 @@ internal static class SharedOptions
     /// <param name="note">Told in one sentence what "auto" has chosen.</param>
     /// <exception cref="UsageException">Not the name of a device.</exception>
     /// <exception cref="Kernels.KernelException">This machine has no such device.</exception>
-    public static Device OpenDevice(string name, int threads, Action<string>? note = null) => CheckDevice(name).Open(CheckThreads(threads), note);
+    public static Device OpenDevice(string name, int threads, Action<string>? note = null) => DeviceOpener(name, threads, note)();
+
+    /// <summary>Checks the words now; the device is opened when it is needed.</summary>
+    public static Func<Device> DeviceOpener(string name, int threads, Action<string>? note)
+    {
+        var (device, team) = (CheckDevice(name), CheckThreads(threads));
+        return () => device.Open(team, note);
+    }
 
     public static DeviceName CheckDevice(string name) => DeviceName.TryParse(name, out var device) ? device
         : throw new UsageException($"--device expects {DeviceName.Expected} but is {name}");
