@@ -44,7 +44,7 @@ internal readonly record struct Conv2dForward(
     {
         var (z, w) = (Shapes, Window);
         int kernel = w.Area * z.GroupIn;
-        GpuProduct.Run(device,
+        GpuProduct.RunGroups(device,
             new ImageOperand(device.F32(X), z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
                 new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn),
             new MatrixOperand(device.F32(Weight), kernel),

@@ -43,7 +43,7 @@ internal readonly record struct Conv2dInputGradient(
                 var x = TapClass.Of(firstX, w.KernelWidth, w.StrideX, w.PadX, w.DilationX);
                 int height = (z.Height - firstY + w.StrideY - 1) / w.StrideY, width = (z.Width - firstX + w.StrideX - 1) / w.StrideX;
                 int tapWidth = Math.Max(1, x.Count);
-                GpuProduct.Run(device,
+                GpuProduct.RunGroups(device,
                     new ImageOperand(device.F32(GradY), z.OutHeight, z.OutWidth, z.OutChannels, height, width, y.Walk, x.Walk, tapWidth, z.GroupOut),
                     new WeightOperand(device.F32(Weight), ((long)y.Tap * w.KernelWidth + x.Tap) * z.GroupIn,
                         (long)y.Step * w.KernelWidth * z.GroupIn, (long)x.Step * z.GroupIn, kernel, tapWidth, z.GroupOut),

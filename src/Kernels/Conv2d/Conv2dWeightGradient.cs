@@ -29,7 +29,7 @@ internal readonly record struct Conv2dWeightGradient(
     {
         var (z, w) = (Shapes, Window);
         int kernel = w.Area * z.GroupIn;
-        GpuProduct.Run(device,
+        GpuProduct.RunGroups(device,
             new Transposed<MatrixOperand>(new(device.F32(GradY), z.OutChannels)),
             new Transposed<ImageOperand>(new(device.F32(X), z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
                 new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn)),

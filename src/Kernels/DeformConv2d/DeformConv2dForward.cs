@@ -52,7 +52,7 @@ internal readonly record struct DeformConv2dForward(
         {
             long count = Math.Min(chunk, conv.Outputs - first);
             DeformColumns.Gather(device, places, X, columns, first, count);
-            GpuProduct.Run(device, new MatrixOperand(device.F32(columns), shapes.RowLength), new MatrixOperand(device.F32(Weight), depth),
+            GpuProduct.RunGroups(device, new MatrixOperand(device.F32(columns), shapes.RowLength), new MatrixOperand(device.F32(Weight), depth),
                 new((int)count, conv.GroupOut, depth, conv.Groups, depth, (long)conv.GroupOut * depth),
                 ProductTarget.Matrix(device.F32(Y).SubView(first * conv.OutChannels), conv.OutChannels, conv.GroupOut) with
                 { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1 },

@@ -27,7 +27,7 @@ internal readonly partial record struct DeformConv2dInputGradient
         {
             int count = Math.Min(images, conv.Batch - image);
             long first = image * shapes.ImagePixels, pixels = count * shapes.ImagePixels;
-            GpuProduct.Run(device,
+            GpuProduct.RunGroups(device,
                 new MatrixOperand(device.F32(GradY).SubView(first * conv.OutChannels), conv.OutChannels),
                 new Transposed<MatrixOperand>(new(device.F32(Weight), depth)),
                 new((int)pixels, depth, conv.GroupOut, conv.Groups, conv.GroupOut, (long)conv.GroupOut * depth),

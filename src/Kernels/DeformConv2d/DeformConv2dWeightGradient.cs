@@ -53,7 +53,7 @@ internal readonly record struct DeformConv2dWeightGradient(
         {
             long count = Math.Min(chunk, conv.Outputs - first);
             DeformColumns.Gather(device, places, X, columns, first, count);
-            GpuProduct.Run(device,
+            GpuProduct.RunGroups(device,
                 new Transposed<MatrixOperand>(new(device.F32(GradY).SubView(first * conv.OutChannels), conv.OutChannels)),
                 new Transposed<MatrixOperand>(new(device.F32(columns), shapes.RowLength)),
                 new(conv.GroupOut, depth, (int)count, conv.Groups, conv.GroupOut, depth),

@@ -34,11 +34,19 @@ internal static class GpuProduct
     /// <param name="aligned">Whether both sides lie so that <see cref="IOperand.LoadFour"/> may be used: addresses, strides and adjacent lengths are multiples of four floats.</param>
     /// <param name="owner">The operation, for the pool.</param>
     public static void Run<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner)
+        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, aligned, owner, null);
+
+    /// <summary>The same for several groups, which may be too narrow for tiles.</summary>
+    public static void RunGroups<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner)
+        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, aligned, owner, Plain);
+
+    private static void Run<TA, TB>(
+        GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner, Action<ProductArguments<TA, TB>>? plain)
         where TA : struct, IOperand where TB : struct, IOperand
     {
         if (shape.Elements == 0)
             return;
-        bool narrow = shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
+        bool narrow = plain is not null && shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
         long groups = narrow ? (shape.Elements + GpuDevice.GroupSize - 1) / GpuDevice.GroupSize : ProductTile.Tiles(shape);
         int splits = (int)Math.Clamp(Math.Min(BusyGroups / groups, shape.Depth / LeastSplitDepth), 1, MaxSplits);
         int splitDepth = ((shape.Depth + splits - 1) / splits + ProductTile.Depth - 1) / ProductTile.Depth * ProductTile.Depth;
@@ -46,12 +54,12 @@ internal static class GpuProduct
         shape = shape with { Splits = splits, SplitDepth = splitDepth };
         if (splits == 1)
         {
-            Launch<TA, TB>(device, new(a, b, shape, target), groups, narrow, aligned);
+            Launch<TA, TB>(device, new(a, b, shape, target), groups, narrow ? plain : null, aligned);
             return;
         }
         var partials = device.Rent(new Shape(splits, checked((int)shape.Elements)), DType.F32, owner);
         var partial = ProductTarget.Matrix(device.F32(partials), shape.Columns, (long)shape.Rows * shape.Columns) with { Split = shape.Elements };
-        Launch<TA, TB>(device, new(a, b, shape, partial), groups * splits, narrow, aligned);
+        Launch<TA, TB>(device, new(a, b, shape, partial), groups * splits, narrow ? plain : null, aligned);
         device.LaunchFor(Combine, shape.Elements, new CombineArguments(device.F32(partials), shape, target));
         device.Return(partials);
     }
@@ -59,11 +67,11 @@ internal static class GpuProduct
     /// <summary>Whether <paramref name="view"/> begins at a multiple of four floats and so does what lies a multiple of <paramref name="length"/> behind.</summary>
     public static bool Aligned(TensorView view, int length) => view.Offset % 4 == 0 && length % 4 == 0;
 
-    private static void Launch<TA, TB>(GpuDevice device, ProductArguments<TA, TB> arguments, long groups, bool narrow, bool aligned)
+    private static void Launch<TA, TB>(GpuDevice device, ProductArguments<TA, TB> arguments, long groups, Action<ProductArguments<TA, TB>>? plain, bool aligned)
         where TA : struct, IOperand where TB : struct, IOperand
     {
-        if (narrow)
-            device.LaunchFor(Plain, arguments.Shape.Elements * arguments.Shape.Splits, arguments);
+        if (plain is not null)
+            device.LaunchFor(plain, arguments.Shape.Elements * arguments.Shape.Splits, arguments);
         else if (aligned)
             device.Launch(ProductTile.Kernel<TA, TB, ByFour>, groups, ProductTile.Threads, arguments);
         else

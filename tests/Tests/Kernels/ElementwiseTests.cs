@@ -5,7 +5,7 @@ namespace CudaKernels.Tests;
 
 public class ElementwiseTests
 {
-    private static readonly int[] AwkwardLengths = [0, 1, 3, 7, 15, 17, 31, 1023, 1025, 40001];
+    private static readonly int[] AwkwardLengths = [0, 1, 3, 7, 15, 17, 31, 1023, 1025, 1028, 40001];
 
     [Theory]
     [MemberData(nameof(KernelTest.LanesAndByFour), MemberType = typeof(KernelTest))]

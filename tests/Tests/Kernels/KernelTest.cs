@@ -26,7 +26,7 @@ internal sealed class KernelTest : IDisposable
             PtxMachine or PtxMachineByFour => new PtxMachineDevice(backwards: threads > 2),
             _ => new CpuDevice(threads, (VectorWidth)lanes),
         };
-        guard = lanes is GpuByFour or PtxMachineByFour ? 32 : 33; // odd: no view is aligned to a vector
+        guard = IsByFour(lanes) ? 32 : 33; // odd: no view is aligned to a vector
     }
 
     /// <summary>Stands among the lanes for the ILGPU path.</summary>
@@ -54,6 +54,8 @@ internal sealed class KernelTest : IDisposable
     public static TheoryData<int> GpuLanes => [Gpu, PtxMachine];
 
     public static bool IsGpu(int lanes) => lanes <= 0;
+
+    public static bool IsByFour(int lanes) => lanes is GpuByFour or PtxMachineByFour;
 
     /// <summary>A size of a problem, or the one that the PTX machine gets through in time.</summary>
     public static int Smaller(int lanes, int size, int onMachine) => lanes is PtxMachine or PtxMachineByFour ? onMachine : size;

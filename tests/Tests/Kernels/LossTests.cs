@@ -5,7 +5,7 @@ namespace CudaKernels.Tests;
 
 public class LossTests
 {
-    public static TheoryData<int> Lanes => KernelTest.Lanes;
+    public static TheoryData<int> Lanes => KernelTest.LanesAndByFour;
 
     [Theory, MemberData(nameof(Lanes))]
     public void SigmoidFocalEqualsGolden(int lanes) => Elementwise(lanes, "sigmoid_focal_loss", (file, io) => new SigmoidFocalLoss(
