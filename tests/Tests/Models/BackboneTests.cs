@@ -1,7 +1,6 @@
 using System.Text.Json;
 using CudaKernels.Detection;
 using CudaKernels.Kernels;
-using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using CudaKernels.Kernels;
-using CudaKernels.Kernels.Devices;
 using ILGPU;
 using Xunit;
 
