@@ -35,8 +35,12 @@ internal sealed class PtxDecoder(string kernel, string text)
         }
         return new(kernel, source.Lines, steps, source.Entry.Start)
         {
-            Cells = rows.Count * PtxWarp.Lanes, Constants = constants, Specials = specials,
-            SharedBytes = source.SharedBytes, ParameterBytes = source.ParameterBytes, Grain = Grain,
+            Cells = rows.Count * PtxWarp.Lanes,
+            Constants = constants,
+            Specials = specials,
+            SharedBytes = source.SharedBytes,
+            ParameterBytes = source.ParameterBytes,
+            Grain = Grain,
         };
     }
 

@@ -15,7 +15,8 @@ internal static unsafe class PtxMemory
             ("st", [var to, var from]) => Store(decoder, to, from),
             ("atom", [var to, var place, .. var values]) => Atomic(decoder, decoder.Row(to), place, values),
             ("red", [var place, .. var values]) => Atomic(decoder, null, place, values),
-            ("membar" or "fence", []) => _ => { },
+            ("membar" or "fence", []) => _ => { }
+            ,
             _ => null,
         };
     }
