@@ -101,12 +101,13 @@ internal static class BenchCommand
             row["reps"] = times.Count;
             row["gflop_per_s"] = Math.Round(inputs.Cost.Flops / median * 1e-6, 1);
             row["gb_per_s"] = Math.Round(inputs.Cost.Bytes / median * 1e-6, 1);
+            row["peak_mib"] = Math.Round(inputs.PeakBytes / (double)(1 << 20), 1);
             row["device"] = device.Name;
             if (device is CpuDevice cpu)
                 row["threads"] = cpu.Team.Threads;
             else
                 (row["input_sets"], row["cached"]) = (inputs.Sets, inputs.Cached);
-            report.Line(FormattableString.Invariant($"{work.Name,-34} {median,10:F3} ms   min {times[0]:F3}   {times.Count} times{(inputs.Cached ? "   from the cache" : "")}"));
+            report.Line(FormattableString.Invariant($"{work.Name,-34} {median,10:F3} ms   min {times[0]:F3}   {times.Count} times   peak {inputs.PeakBytes / (double)(1 << 20):F1} MiB{(inputs.Cached ? "   from the cache" : "")}"));
         }
         catch (Exception e) when (e is DataException or KernelException or ArgumentException or OverflowException or OutOfMemoryException)
         {

@@ -21,7 +21,7 @@ internal static class TrainCommand
         var resume = new Option<string?>("--resume") { Description = "Go on with the run in this folder.", HelpName = "RUN" };
         var file = new Option<string?>("--config") { Description = "YAML with any of the keys below.", HelpName = "FILE.yaml" };
         var settings = new Argument<string[]>("key=value") { Description = "Any of: " + string.Join(", ", ConfigKeys.Names) + ".", Arity = ArgumentArity.ZeroOrMore };
-        var profile = new Option<bool>("--profile") { Description = "Show at the end where the time went, kernel by kernel." };
+        var profile = new Option<bool>("--profile") { Description = "Show at the end where the time went, kernel by kernel and by the host's work." };
         Option<string> device = SharedOptions.Device();
         Option<int> threads = SharedOptions.Threads();
         var command = new Command("train", """
@@ -61,6 +61,7 @@ internal static class TrainCommand
             if (parsed.GetValue(profile))
                 on.Profiler = new Profiler();
             var outcome = trainer.Run(interrupt.Requested);
+            on.Profiler?.Stop();
             progress.Finish(trainer.Folder, outcome);
             if (on.Profiler is { } profiler)
                 ProfileTable.Print(new Report(null), profiler);

@@ -78,6 +78,20 @@ public sealed class TrainerTests(TinyRun run) : IClassFixture<TinyRun>, IDisposa
     }
 
     [Fact]
+    public void AProfileAccountsForARun()
+    {
+        device.Profiler = new Profiler();
+        using (var trainer = Trainer.Start(Config("epochs=1"), folder["profiled"], device, new Watcher()))
+            trainer.Run(default);
+        device.Profiler.Stop();
+        Assert.Equal(
+            ["checkpoints", "evaluation: curves and pictures", "evaluation: metric", "evaluation: pictures and boxes", "log and progress", "picture of the first batch", "waiting for pictures"],
+            device.Profiler.Rows.Where(r => r.OnHost).Select(r => r.Name).Order(StringComparer.Ordinal));
+        Assert.All(device.Profiler.Rows, r => Assert.True(r.Seconds >= 0, $"{r}"));
+        Assert.InRange(device.Profiler.AccountedSeconds / device.Profiler.WallSeconds, 0.5, 1); // what is left is mostly the compiler's
+    }
+
+    [Fact]
     public void ACheckpointOfAnotherClassListOrWithNaNIsRefused()
     {
         Directory.CreateDirectory(folder["run"]);

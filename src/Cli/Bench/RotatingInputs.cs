@@ -25,11 +25,12 @@ internal sealed class RotatingInputs : IDisposable
                 return;
             device.Pool.ResetPeak();
             Cost = CostOf(device, first);
+            PeakBytes = device.Pool.PeakBytes - before;
             Sets = 1;
             Run = first;
             if (device is not GpuDevice gpu)
                 return;
-            long cache = (gpu.Accelerator as CudaAccelerator)?.L2CacheSize ?? AssumedCache, bytes = Math.Max(1, device.Pool.PeakBytes - before);
+            long cache = (gpu.Accelerator as CudaAccelerator)?.L2CacheSize ?? AssumedCache, bytes = Math.Max(1, PeakBytes);
             Sets = (int)Math.Clamp((2 * cache + bytes - 1) / bytes, 1, Most);
             Cached = Sets * bytes < 2 * cache;
             while (sets.Count < Sets)
@@ -58,6 +59,9 @@ internal sealed class RotatingInputs : IDisposable
 
     /// <summary>Of one repetition: the sum over its kernels.</summary>
     public Cost Cost { get; }
+
+    /// <summary>The most device memory that one set and a repetition held at a time: inputs, weights, optimiser state, activations, scratch.</summary>
+    public long PeakBytes { get; }
 
     public int Sets { get; }
 

@@ -146,14 +146,15 @@ internal sealed class Trainer : IDisposable
         while (complete && state.Step < TotalSteps)
         {
             int epoch = (int)(state.Step / loader.StepsPerEpoch);
-            foreach (var batch in loader.Epoch(epoch, (int)(state.Step % loader.StepsPerEpoch)))
+            foreach (var batch in Batches(epoch))
             {
                 if (stop.IsCancellationRequested || state.Step >= TotalSteps)
                     break;
                 using (batch)
                 {
                     if (state.Step == 0)
-                        BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes);
+                        using (device.HostWork("picture of the first batch"))
+                            BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes);
                     Step(epoch, batch);
                 }
             }
@@ -164,6 +165,19 @@ internal sealed class Trainer : IDisposable
             return TrainOutcome.Finished;
         observer.Note($"stopped at step {state.Step}; go on with --resume {folder.Path}");
         return TrainOutcome.Interrupted;
+    }
+
+    /// <summary>The rest of an epoch. Of the loader's work only what training has to wait for takes time here.</summary>
+    private IEnumerable<Batch> Batches(int epoch)
+    {
+        using var batches = loader.Epoch(epoch, (int)(state.Step % loader.StepsPerEpoch)).GetEnumerator();
+        while (true)
+        {
+            using (device.HostWork("waiting for pictures"))
+                if (!batches.MoveNext())
+                    yield break;
+            yield return batches.Current;
+        }
     }
 
     public void Dispose()
@@ -279,6 +293,7 @@ internal sealed class Trainer : IDisposable
 
     private void Report(int epoch, float rate, List<(string Name, float Value)> losses, int images, double seconds)
     {
+        using var work = device.HostWork("log and progress");
         curves.Step(epoch, state.Step, rate, losses, optimizer.LastNorm);
         observer.Stepped(new StepReport(epoch, state.Step, TotalSteps, rate, optimizer.LastNorm, losses, images / seconds,
             TimeSpan.FromSeconds(seconds * (TotalSteps - state.Step))));
@@ -295,19 +310,27 @@ internal sealed class Trainer : IDisposable
         bool done = false;
         state.WithFinalWeights(() =>
         {
-            var found = Evaluator.Run(model, config.Imgsz, device, validation, config.Workers, observer.Evaluating, stop);
+            EvaluatedSet found;
+            using (device.HostWork("evaluation: pictures and boxes"))
+                found = Evaluator.Run(model, config.Imgsz, device, validation, config.Workers, observer.Evaluating, stop);
             if (stop.IsCancellationRequested)
                 return;
-            var result = CocoMetric.Evaluate(found.Truth, found.Detections);
+            CocoResult result;
+            using (device.HostWork("evaluation: metric"))
+                result = CocoMetric.Evaluate(found.Truth, found.Detections);
             bool best = result["AP"] > state.BestAp || state.BestAp < 0; // where nothing can be measured the newest is the best
             if (best)
             {
                 state.BestAp = result["AP"];
-                ModelFile.Save(folder.Best, model.Info, parameters, config.Imgsz);
+                using (device.HostWork("checkpoints"))
+                    ModelFile.Save(folder.Best, model.Info, parameters, config.Imgsz);
             }
-            curves.Evaluation(epoch, state.Step, result);
-            if (state.Step >= TotalSteps)
-                EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
+            using (device.HostWork("evaluation: curves and pictures"))
+            {
+                curves.Evaluation(epoch, state.Step, result);
+                if (state.Step >= TotalSteps)
+                    EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
+            }
             state.EvaluatedStep = state.Step;
             observer.Evaluated(new EvaluationReport(epoch, state.Step, result, best, Stopwatch.GetElapsedTime(start)));
             done = true;
@@ -317,6 +340,7 @@ internal sealed class Trainer : IDisposable
 
     private void Save()
     {
+        using var work = device.HostWork("checkpoints");
         state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata()));
         savedStep = state.Step;
     }

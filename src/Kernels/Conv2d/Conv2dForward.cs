@@ -106,6 +106,7 @@ internal readonly record struct Conv2dForward(
     /// <param name="channels">Contiguous values a tap reads.</param>
     private unsafe void Multiply<TVector>(CpuDevice device, float* source, int width, Window window, int channels) where TVector : unmanaged, ISimd<TVector>
     {
+        device.Note("implicit product");
         var z = Shapes;
         int area = window.Area;
         using var taps = new Scratch(device, new Shape(3, area), DType.I32, nameof(Conv2dForward));

@@ -72,6 +72,7 @@ internal readonly record struct Conv2dInputGradient(
             Turned<TVector>(device);
             return;
         }
+        device.Note("implicit product");
         using var taps = new Scratch(device, new Shape(3, Window.Area), DType.I32, nameof(Conv2dInputGradient));
         for (int y = 0; y < Math.Min(Window.StrideY, Shapes.Height); y++)
             for (int x = 0; x < Math.Min(Window.StrideX, Shapes.Width); x++)

@@ -56,12 +56,16 @@ internal static unsafe class Depthwise
 
     /// <summary>gradWeight[c, tap] (+)= Σ gradY[pixel, c] · x[pixel at tap, c]; a task is one tap, summed row by row.</summary>
     public static void WeightGradient<TVector>(CpuDevice device, Conv2dShapes z, float* x, float* gradY, float* gradWeight, bool accumulate)
-        where TVector : unmanaged, ISimd<TVector> =>
+        where TVector : unmanaged, ISimd<TVector>
+    {
+        device.Note("depthwise");
         device.Team.For(z.Window.Area, new WeightBody<TVector> { Shapes = z, X = x, GradY = gradY, GradWeight = gradWeight, Accumulate = accumulate });
+    }
 
     private static void Gather<TVector>(CpuDevice device, Conv2dShapes z, float* weight, float* scale, string owner, GatherBody<TVector> body)
         where TVector : unmanaged, ISimd<TVector>
     {
+        device.Note("depthwise");
         int channels = z.InChannels, area = z.Window.Area;
         using var byTap = new Scratch(device, new Shape(area, channels), DType.F32, owner);
         for (int c = 0; c < channels; c++)

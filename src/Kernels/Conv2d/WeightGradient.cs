@@ -47,6 +47,7 @@ internal static unsafe class WeightGradient
 
     public static void Run<TVector>(CpuDevice device, in WeightGradientProblem problem, string owner) where TVector : unmanaged, ISimd<TVector>
     {
+        device.Note("implicit product");
         int rows = RegisterTile.Rows<TVector>(), width = RegisterTile.Width<TVector>();
         long floats = (long)problem.OutChannels * problem.Columns;
         if (floats == 0)

@@ -61,6 +61,7 @@ internal static unsafe class Winograd
 
     public static void Run<TVector>(CpuDevice device, in WinogradProblem problem, string owner) where TVector : unmanaged, ISimd<TVector>
     {
+        device.Note("minimal filtering");
         int inChannels = problem.Source.Channels, outChannels = problem.Target.Channels, threads = device.Team.Threads, width = RegisterTile.Width<TVector>();
         long tiles = Tiles(problem.Batch, problem.Target.Height, problem.Target.Width);
         int chunk = Chunk(tiles, inChannels + outChannels);

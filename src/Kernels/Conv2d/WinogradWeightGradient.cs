@@ -26,6 +26,7 @@ internal static unsafe class WinogradWeightGradient
     public static void Run<TVector>(CpuDevice device, int batch, WinogradImage x, WinogradImage gradY, int padY, int padX, float* gradWeight, bool accumulate, string owner)
         where TVector : unmanaged, ISimd<TVector>
     {
+        device.Note("minimal filtering");
         int inChannels = x.Channels, outChannels = gradY.Channels, threads = device.Team.Threads, width = RegisterTile.Width<TVector>();
         long tiles = Winograd.Tiles(batch, gradY.Height, gradY.Width);
         int chunk = Winograd.Chunk(tiles, inChannels + outChannels), panels = (inChannels + width - 1) / width;

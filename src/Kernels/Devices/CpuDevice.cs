@@ -49,17 +49,13 @@ internal sealed unsafe class CpuDevice : Device
 
     public override void Run<TKernel>(in TKernel kernel)
     {
+        long start = Stopwatch.GetTimestamp();
         kernel.Validate();
         lock (gate)
         {
-            if (Profiler is not { } profiler)
-            {
-                kernel.Run(this);
-                return;
-            }
-            long start = Stopwatch.GetTimestamp();
+            Algorithm = null;
             kernel.Run(this);
-            profiler.Add(typeof(TKernel).Name, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
+            Profiler?.Add(typeof(TKernel).Name, Algorithm, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
         }
     }
 

@@ -12,7 +12,16 @@ internal abstract class Device : IDisposable
 
     public Profiler? Profiler { get; set; }
 
+    /// <summary>The way the kernel under way goes, where there are several.</summary>
+    protected string? Algorithm { get; set; }
+
     public abstract void Run<TKernel>(in TKernel kernel) where TKernel : struct, IKernel;
+
+    /// <summary>Called by a kernel that has a choice of algorithms: the profiler names the one that ran.</summary>
+    public void Note(string algorithm) => Algorithm = algorithm;
+
+    /// <summary>Lets the profiler, if there is one, name the host's work from here until the result is disposed.</summary>
+    public HostWork HostWork(string name) => new(Profiler, name);
 
     /// <summary>A block from the pool, its contents undefined.</summary>
     public TensorView Rent(Shape shape, DType type, string owner) =>

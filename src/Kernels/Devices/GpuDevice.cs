@@ -70,6 +70,7 @@ internal partial class GpuDevice : Device
             running++;
             try
             {
+                Algorithm = null;
                 if (Profiler is not { } profiler)
                 {
                     kernel.Run(this);
@@ -78,7 +79,7 @@ internal partial class GpuDevice : Device
                 long start = Stopwatch.GetTimestamp();
                 kernel.Run(this);
                 compute.Synchronize();
-                profiler.Add(typeof(TKernel).Name, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
+                profiler.Add(typeof(TKernel).Name, Algorithm, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);
             }
             catch (AcceleratorException e)
             {

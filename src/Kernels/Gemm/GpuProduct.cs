@@ -47,6 +47,7 @@ internal static class GpuProduct
         if (shape.Elements == 0)
             return;
         bool narrow = plain is not null && shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
+        device.Note(narrow ? "one thread an element" : aligned ? "tiles" : "tiles, single loads");
         long groups = narrow ? (shape.Elements + GpuDevice.GroupSize - 1) / GpuDevice.GroupSize : ProductTile.Tiles(shape);
         int splits = (int)Math.Clamp(Math.Min(BusyGroups / groups, shape.Depth / LeastSplitDepth), 1, MaxSplits);
         int splitDepth = ((shape.Depth + splits - 1) / splits + ProductTile.Depth - 1) / ProductTile.Depth * ProductTile.Depth;

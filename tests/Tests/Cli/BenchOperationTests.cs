@@ -49,6 +49,23 @@ public sealed class BenchOperationTests
         }
     }
 
+    [Fact]
+    public void ItsPeakHoldsMoreThanItsInputsAndGrowsWithTheBatch()
+    {
+        using var folder = new TempFolder();
+        using var device = new CpuDevice(2);
+        var peaks = BenchCase.ReadFile(folder.Write("cases.json", """
+            {"cases": [{"case": "one", "op": "resnet18_train_step", "n": 2, "h": 32, "w": 32}, {"case": "four", "op": "resnet18_train_step", "n": 8, "h": 32, "w": 32}]}
+            """), sentence => Assert.Fail(sentence)).Select(work =>
+            {
+                using var inputs = new RotatingInputs(work, device);
+                return inputs.PeakBytes;
+            }).ToArray();
+        const long parameters = 11_689_512L * sizeof(float); // ResNet-18: weights, gradients, momentum
+        Assert.InRange(peaks[0], 3 * parameters, 5 * parameters);
+        Assert.True(peaks[1] > peaks[0], $"{peaks[1]} bytes for the large batch, {peaks[0]} for the small one");
+    }
+
     [Theory]
     [InlineData("cases.json")]
     [InlineData("cases-gpu.json")]
