@@ -9,12 +9,12 @@ namespace CudaKernels.Kernels;
 /// output channels (see <see cref="Gather"/>). The weights are packed once into panels; the source is read where it lies, through
 /// a table of row pointers (one per grid point and tap; padding points at a row of zeros), the "indirect convolution" of
 /// M. Dukhan, 2019. Order of the loops in one thread: block of rows (its part of the source stays in the second-level cache), block
-/// of depth, panel (stays in the first-level cache), register tile. Sums run over depth in one order for every element, so
+/// of depth, panel, register tile. Sums run over depth in one order for every element, so
 /// the way rows and panels are dealt to threads does not show in the result.
 /// </summary>
 internal static unsafe class ImplicitGemm
 {
-    private const int RowsPerBlock = 240;
+    private const int RowsPerBlock = 60;
 
     public static void Run<TVector>(CpuDevice device, in Gather gather, string owner) where TVector : unmanaged, ISimd<TVector>
     {

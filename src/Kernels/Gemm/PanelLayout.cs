@@ -1,13 +1,14 @@
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// How the right-hand matrix of an implicit product lies in memory once packed. Its rows are (tap, channel) pairs. They are cut
-/// into blocks whose panel stays in the first-level cache while many register tiles pass over it: whole runs of taps while they
-/// fit into <see cref="MaxDepth"/>, else one tap and a part of its channels. Order: block, panel of columns, tap, channel, column.
+/// How the right-hand matrix of an implicit product lies in memory once packed. Its rows are (tap, channel) pairs, cut into blocks
+/// whose panel stays in the second-level cache while register tiles pass over it. Between blocks sums are stored and loaded again, which
+/// costs more than what short blocks gain in the first-level cache. Whole runs of taps while they fit into <see cref="MaxDepth"/>,
+/// else one tap and a part of its channels. Order: block, panel of columns, tap, channel, column.
 /// </summary>
 internal readonly struct PanelLayout
 {
-    private const int MaxDepth = 400;
+    private const int MaxDepth = 1152;
 
     /// <param name="taps">Positions that are summed over.</param>
     /// <param name="run">Taps that should stay in one block; a divisor of <paramref name="taps"/>.</param>
