@@ -32,8 +32,7 @@ internal sealed class GroupNorm : Module
         var scope = x.Scope;
         var y = scope.Rent(x.Shape, nameof(GroupNorm), requiresGradient: true);
         Tensor mean = scope.Rent(new Shape(x.Shape[0], groups), nameof(GroupNorm)), variance = scope.Rent(mean.Shape, nameof(GroupNorm));
-        scope.Device.Run(new GroupNormStatistics(x.View, mean.View, variance.View));
-        scope.Device.Run(new GroupNormApply(x.View, mean.View, variance.View, Weight.Value, Bias.Value, y.View, epsilon, activation));
+        scope.Device.Run(new GroupNormForward(x.View, Weight.Value, Bias.Value, y.View, mean.View, variance.View, epsilon, activation));
         var node = new NormNode(this, x, y, mean, variance, activation);
         node.Save(mean);
         node.Save(variance);
@@ -59,20 +58,16 @@ internal sealed class GroupNorm : Module
             var device = sink.Device;
             var shape = new Shape(x.Shape[0], x.Shape.Channels);
             Tensor sum = sink.Rent(shape, Name), centred = sink.Rent(shape, Name);
-            device.Run(new GroupNormReduceGradient(x.View, Output.View, gradient, mean.View, sum.View, centred.View, activation));
+            // Pointwise in the gradient, once the sums are known: its memory can become the result's.
+            bool give = sink.Wants(x) && sink.CanGive(x);
+            var gradX = give ? new GradientTarget(gradient, false) : sink.Wants(x) ? sink.For(x) : default;
+            device.Run(new GroupNormGradient(x.View, Output.View, gradient, mean.View, variance.View, layer.Weight.Value, sum.View, centred.View,
+                gradX.View, layer.epsilon, activation, gradX.Accumulate));
             var (gradWeight, add) = sink.For(layer.Weight);
             var (gradBias, _) = sink.For(layer.Bias);
             device.Run(new GroupNormParameterGradient(sum.View, centred.View, variance.View, gradWeight, gradBias, layer.epsilon, add));
-            if (sink.Wants(x))
-            {
-                // Pointwise in the gradient, once the sums are known: its memory can become the result's.
-                bool give = sink.CanGive(x);
-                var gradX = give ? new GradientTarget(gradient, false) : sink.For(x);
-                device.Run(new GroupNormInputGradient(x.View, Output.View, gradient, mean.View, variance.View, layer.Weight.Value, sum.View, centred.View,
-                    gradX.View, layer.epsilon, activation, gradX.Accumulate));
-                if (give)
-                    sink.Give(x);
-            }
+            if (give)
+                sink.Give(x);
             sink.Return(sum);
             sink.Return(centred);
         }

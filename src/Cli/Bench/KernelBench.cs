@@ -43,11 +43,9 @@ internal static class KernelBench
         TensorView mean = t.Empty(batch, groups), variance = t.Empty(batch, groups), sum = t.Empty(batch, channels), sumCentred = t.Empty(batch, channels);
         return () =>
         {
-            t.Device.Run(new GroupNormStatistics(x, mean, variance));
-            t.Device.Run(new GroupNormApply(x, mean, variance, gamma, beta, y, epsilon, Activation.None));
-            t.Device.Run(new GroupNormReduceGradient(x, y, gradY, mean, sum, sumCentred, Activation.None));
+            t.Device.Run(new GroupNormForward(x, gamma, beta, y, mean, variance, epsilon, Activation.None));
+            t.Device.Run(new GroupNormGradient(x, y, gradY, mean, variance, gamma, sum, sumCentred, gradX, epsilon, Activation.None, false));
             t.Device.Run(new GroupNormParameterGradient(sum, sumCentred, variance, gradGamma, gradBeta, epsilon, false));
-            t.Device.Run(new GroupNormInputGradient(x, y, gradY, mean, variance, gamma, sum, sumCentred, gradX, epsilon, Activation.None, false));
         };
     }
 

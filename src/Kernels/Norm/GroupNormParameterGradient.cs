@@ -5,7 +5,7 @@ namespace CudaKernels.Kernels;
 
 /// <summary>
 /// gradGamma_c (+)= Σ_n sumGradCentred_nc / √(variance_ng + ε), gradBeta_c (+)= Σ_n sumGrad_nc; from the sums of
-/// <see cref="GroupNormReduceGradient"/>, images in order.
+/// <see cref="GroupNormGradient"/>, images in order.
 /// </summary>
 internal readonly unsafe record struct GroupNormParameterGradient(
     TensorView SumGrad, TensorView SumGradCentred, TensorView Variance, TensorView GradGamma, TensorView GradBeta, float Epsilon, bool Accumulate) : IKernel

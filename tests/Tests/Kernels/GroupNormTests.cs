@@ -32,14 +32,15 @@ public class GroupNormTests
     {
         int batch = x.Shape[0], channels = x.Shape.Channels;
         TensorView mean = test.Output(batch, groups), variance = test.Output(batch, groups), y = test.Output(x.Shape);
-        test.Run(new GroupNormStatistics(x, mean, variance));
-        test.Run(new GroupNormApply(x, mean, variance, gamma, beta, y, epsilon, activation));
+        test.Run(new GroupNormForward(x, gamma, beta, y, mean, variance, epsilon, activation));
         TensorView sum = test.Output(batch, channels), centred = test.Output(batch, channels);
         float start = accumulate ? 1 : float.NaN;
         TensorView gradX = test.Fill(x.Shape.ToArray(), start), gradGamma = test.Fill([channels], start), gradBeta = test.Fill([channels], start);
-        test.Run(new GroupNormReduceGradient(x, y, gradY, mean, sum, centred, activation));
+        test.Run(new GroupNormGradient(x, y, gradY, mean, variance, gamma, sum, centred, gradX, epsilon, activation, accumulate));
+        float[] sums = [.. test.Read(sum), .. test.Read(centred)];
+        test.Run(new GroupNormGradient(x, y, gradY, mean, variance, gamma, sum, centred, default, epsilon, activation, accumulate));
+        Assert.Equal(sums, (float[])[.. test.Read(sum), .. test.Read(centred)]);
         test.Run(new GroupNormParameterGradient(sum, centred, variance, gradGamma, gradBeta, epsilon, accumulate));
-        test.Run(new GroupNormInputGradient(x, y, gradY, mean, variance, gamma, sum, centred, gradX, epsilon, activation, accumulate));
         return (mean, variance, y, gradX, gradGamma, gradBeta);
     }
 
@@ -56,7 +57,8 @@ public class GroupNormTests
             for (int i = 0; i < values.Length; i++)
                 values[i] += 1000 * (i / Math.Max(1, channels / groups) % groups % 3); // means far larger than the spread
             TensorView mean = test.Output(batch, groups), variance = test.Output(batch, groups);
-            test.Run(new GroupNormStatistics(test.Upload(values, batch, pixels, channels), mean, variance));
+            var x = test.Upload(values, batch, pixels, channels);
+            test.Run(new GroupNormForward(x, test.Ones(channels), test.Zeros(channels), x, mean, variance, 1e-5f, Activation.None));
             double[] expectedMean = new double[batch * groups], expectedVariance = new double[batch * groups];
             int Of(int i) => i / (pixels * channels) * groups + i % channels / (channels / groups);
             double count = Math.Max(1, pixels * (channels / groups));
@@ -129,14 +131,34 @@ public class GroupNormTests
         return [.. test.Read(got.Mean), .. test.Read(got.Variance), .. test.Read(got.Y), .. test.Read(got.GradX), .. test.Read(got.GradGamma), .. test.Read(got.GradBeta)];
     });
 
+    /// <summary>More images than the processor takes together: each comes out as if it were alone.</summary>
+    [Fact]
+    public void ImagesAreIndependent()
+    {
+        const int Batch = 3, Pixels = 6000, Channels = 64, Groups = 8;
+        float[] x = KernelTest.Random(1, Batch * Pixels * Channels), gradY = KernelTest.Random(2, x.Length);
+        using var test = new KernelTest(8);
+        TensorView views = test.Upload(x, Batch, Pixels, Channels), gamma = test.Upload(KernelTest.Random(3, Channels), Channels), beta = test.Zeros(Channels);
+        Assert.InRange(GroupNormShapes.AtOnce(views), 1, Batch - 1);
+        var all = Pass(test, views, test.Upload(gradY, Batch, Pixels, Channels), gamma, beta, Groups, 1e-5f, Activation.Relu);
+        float[] y = test.Read(all.Y), gradX = test.Read(all.GradX);
+        for (int image = 0; image < Batch; image++)
+        {
+            var range = (image * Pixels * Channels)..((image + 1) * Pixels * Channels);
+            var one = Pass(test, test.Upload(x[range], 1, Pixels, Channels), test.Upload(gradY[range], 1, Pixels, Channels), gamma, beta, Groups, 1e-5f, Activation.Relu);
+            Assert.Equal(y[range], test.Read(one.Y));
+            Assert.Equal(gradX[range], test.Read(one.GradX));
+        }
+    }
+
     [Fact]
     public void ErrorsNameTheArgument()
     {
         using var test = new KernelTest(1);
         TensorView x = test.Output(2, 3, 3, 8), three = test.Output(2, 3), four = test.Output(2, 4);
-        Assert.Equal("GroupNormStatistics: mean expects 2 images and a divisor of 8 channels but is f32[2,3]",
-            Assert.Throws<KernelException>(() => test.Run(new GroupNormStatistics(x, three, three))).Message);
-        Assert.Equal("GroupNormReduceGradient: y expects f32[2,3,3,8] but is none",
-            Assert.Throws<KernelException>(() => test.Run(new GroupNormReduceGradient(x, default, x, four, four, four, Activation.Relu))).Message);
+        Assert.Equal("GroupNormForward: mean expects 2 images and a divisor of 8 channels but is f32[2,3]",
+            Assert.Throws<KernelException>(() => test.Run(new GroupNormForward(x, four, four, x, three, three, 1e-5f, Activation.None))).Message);
+        Assert.Equal("GroupNormGradient: y expects f32[2,3,3,8] but is none",
+            Assert.Throws<KernelException>(() => test.Run(new GroupNormGradient(x, default, x, four, four, four, four, four, x, 1e-5f, Activation.Relu, false))).Message);
     }
 }

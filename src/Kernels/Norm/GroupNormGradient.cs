@@ -4,25 +4,28 @@ using ILGPU;
 namespace CudaKernels.Kernels;
 
 /// <summary>
-/// gradX (+)= s·(γ·g - B/Z - (x - mean)·s²·A/Z) with s = 1 / √(variance + ε), Z the elements of a group, and over its channels
-/// B = Σγ·sumGrad, A = Σγ·sumGradCentred from <see cref="GroupNormReduceGradient"/> (the kernel of PyTorch, rearranged around x - mean,
-/// so that a large mean does not cancel). gradX may be gradY. See <see cref="NormInputGradient"/>.
+/// With g = gradY·act'(·), from the sign of y (which may be absent without activation), per image and channel sumGrad = Σg and
+/// sumGradCentred = Σg·(x - mean), (N, C) each; then, where gradX is wanted, with s = 1 / √(variance + ε), Z the elements of a group, and over
+/// its channels B = Σγ·sumGrad, A = Σγ·sumGradCentred
+///   gradX (+)= s·(γ·g - B/Z - (x - mean)·s²·A/Z)
+/// (the kernel of PyTorch, rearranged around x - mean, so that a large mean does not cancel). gradX may be gradY.
+/// See <see cref="NormGradientSums"/> and <see cref="NormInputGradient"/>; the processor takes a few images through both before the next ones.
 /// </summary>
-internal readonly unsafe record struct GroupNormInputGradient(
+internal readonly unsafe record struct GroupNormGradient(
     TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView SumGrad,
     TensorView SumGradCentred, TensorView GradX, float Epsilon, Activation Activation, bool Accumulate) : IKernel
 {
-    public Cost Cost => new(6.0 * X.Length, X.Bytes + GradY.Bytes + (Activation.Kind == ActivationKind.None ? 0 : Y.Bytes) + GradX.Bytes * (Accumulate ? 2 : 1));
+    public Cost Cost => new(11.0 * X.Length, X.Bytes + GradY.Bytes + (Activation.Kind == ActivationKind.None ? 0 : Y.Bytes) + GradX.Bytes * (Accumulate ? 2 : 1));
 
     private NormLayout Layout => NormLayout.Group(X.Shape, Mean.Shape[1]);
 
     public void Validate()
     {
-        const string Name = nameof(GroupNormInputGradient);
+        const string Name = nameof(GroupNormGradient);
         GroupNormShapes.Validate(Name, X, Mean);
         Check.Shape(Name, "variance", Variance, Mean.Shape);
         Check.Shape(Name, "gradY", GradY, X.Shape);
-        Check.Shape(Name, "gradX", GradX, X.Shape);
+        Check.Optional(Name, "gradX", GradX, X.Shape);
         if (Activation.Kind == ActivationKind.None)
             Check.Optional(Name, "y", Y, X.Shape);
         else
@@ -40,7 +43,17 @@ internal readonly unsafe record struct GroupNormInputGradient(
 
     public void Run(CpuDevice device)
     {
-        using var sums = new Scratch(device, new Shape(2, Mean.Shape[0], Mean.Shape[1]), DType.F32, nameof(GroupNormInputGradient));
+        int step = GroupNormShapes.AtOnce(X);
+        for (int image = 0; image < X.Shape[0]; image += step)
+            Images(image, Math.Min(step, X.Shape[0] - image)).RunTogether(device);
+    }
+
+    private void RunTogether(CpuDevice device)
+    {
+        Sums.Run(device);
+        if (GradX.IsNone)
+            return;
+        using var sums = new Scratch(device, new Shape(2, Mean.Shape[0], Mean.Shape[1]), DType.F32, nameof(GroupNormGradient));
         var (weighted, centred) = Halves(sums);
         int count = Layout.GroupChannels;
         for (int group = 0; group < Mean.Length; group++)
@@ -55,16 +68,19 @@ internal readonly unsafe record struct GroupNormInputGradient(
             weighted.F32[group] = (float)sum;
             centred.F32[group] = (float)sumCentred;
         }
-        Pass(weighted, centred).Run(device);
+        InputGradient(weighted, centred).Run(device);
     }
 
     public void Run(GpuDevice device)
     {
-        using var sums = new Scratch(device, new Shape(2, Mean.Shape[0], Mean.Shape[1]), DType.F32, nameof(GroupNormInputGradient));
+        Sums.Run(device);
+        if (GradX.IsNone)
+            return;
+        using var sums = new Scratch(device, new Shape(2, Mean.Shape[0], Mean.Shape[1]), DType.F32, nameof(GroupNormGradient));
         var (weighted, centred) = Halves(sums);
         device.LaunchFor(WeightKernel, Mean.Length, new WeightArguments(
             device.F32(SumGrad), device.F32(SumGradCentred), device.F32(Gamma), device.F32(weighted), device.F32(centred), Layout));
-        Pass(weighted, centred).Run(device);
+        InputGradient(weighted, centred).Run(device);
     }
 
     internal readonly record struct WeightArguments(
@@ -91,6 +107,20 @@ internal readonly unsafe record struct GroupNormInputGradient(
     private (TensorView Weighted, TensorView Centred) Halves(TensorView sums) =>
         (sums.Slice(0, Mean.Shape), sums.Slice(Mean.Length, Mean.Shape));
 
-    private NormInputGradient Pass(TensorView weighted, TensorView centred) => new(Layout, X, Y, GradY, Mean, Variance, Gamma, weighted, centred,
+    private NormGradientSums Sums => new(Layout, X, Y, GradY, Mean, SumGrad, SumGradCentred, Activation);
+
+    private NormInputGradient InputGradient(TensorView weighted, TensorView centred) => new(Layout, X, Y, GradY, Mean, Variance, Gamma, weighted, centred,
         SumsHoldGamma: true, Layout.GroupLength, GradX, default, Epsilon, Activation, Training: true, Accumulate, AccumulateResidual: false);
+
+    private GroupNormGradient Images(int first, int count) => this with
+    {
+        X = GroupNormShapes.Images(X, first, count),
+        Y = GroupNormShapes.Images(Y, first, count),
+        GradY = GroupNormShapes.Images(GradY, first, count),
+        GradX = GroupNormShapes.Images(GradX, first, count),
+        Mean = GroupNormShapes.Images(Mean, first, count),
+        Variance = GroupNormShapes.Images(Variance, first, count),
+        SumGrad = GroupNormShapes.Images(SumGrad, first, count),
+        SumGradCentred = GroupNormShapes.Images(SumGradCentred, first, count),
+    };
 }
