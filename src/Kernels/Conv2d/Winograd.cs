@@ -46,11 +46,19 @@ internal static unsafe class Winograd
         Fits(z.Window) && z.Groups == 1 && Math.Min(z.InChannels, z.OutChannels) >= LeastChannels && Tiles(z.Batch, z.OutHeight, z.OutWidth) >= 4
         && 3L * WinogradMaps.Points * Tiles(z.Batch, z.OutHeight, z.OutWidth) <= 2L * 9 * z.Outputs;
 
-    public static bool Fits(Window w) => w is { KernelHeight: 3, KernelWidth: 3, StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1, PadY: <= 2, PadX: <= 2 };
+    private static bool Fits(Window w) => w is { KernelHeight: 3, KernelWidth: 3, StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1, PadY: <= 2, PadX: <= 2 };
 
     public static long Tiles(int batch, int height, int width) => (long)batch * Across(height) * Across(width);
 
-    public static int Across(int pixels) => (pixels + WinogradMaps.Output - 1) / WinogradMaps.Output;
+    /// <summary>Image and upper left output pixel of a tile.</summary>
+    public static (int Image, int Y, int X) Place(long tile, int height, int width)
+    {
+        int across = Across(width), down = Across(height);
+        long line = tile / across;
+        return ((int)(line / down), (int)(line % down) * WinogradMaps.Output, (int)(tile % across) * WinogradMaps.Output);
+    }
+
+    private static int Across(int pixels) => (pixels + WinogradMaps.Output - 1) / WinogradMaps.Output;
 
     /// <summary>Tiles at a time, for that many floats a tile at each point.</summary>
     public static int Chunk(long tiles, int channels)
@@ -107,13 +115,8 @@ internal static unsafe class Winograd
         public int KernelPoint, Columns, Tiles, TileGroups;
         public long First;
 
-        /// <summary>Image and upper left output pixel of a tile of this chunk.</summary>
-        public readonly (int Image, int Y, int X) Place(int tile)
-        {
-            int across = Across(Problem.Target.Width), down = Across(Problem.Target.Height);
-            long line = (First + tile) / across;
-            return ((int)(line / down), (int)(line % down) * WinogradMaps.Output, (int)((First + tile) % across) * WinogradMaps.Output);
-        }
+        /// <summary>Of a tile of this chunk.</summary>
+        public readonly (int Image, int Y, int X) Place(int tile) => Winograd.Place(First + tile, Problem.Target.Height, Problem.Target.Width);
     }
 
     /// <summary>One tile of sources a task.</summary>

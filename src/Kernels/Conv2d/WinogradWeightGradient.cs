@@ -89,11 +89,9 @@ internal static unsafe class WinogradWeightGradient
 
         public readonly void Invoke(int start, int end, int worker)
         {
-            int across = Winograd.Across(Shared.GradY.Width), down = Winograd.Across(Shared.GradY.Height);
             for (int tile = start; tile < end; tile++)
             {
-                long line = (Shared.First + tile) / across;
-                int image = (int)(line / down), y = (int)(line % down) * WinogradMaps.Output, x = (int)((Shared.First + tile) % across) * WinogradMaps.Output;
+                var (image, y, x) = Winograd.Place(Shared.First + tile, Shared.GradY.Height, Shared.GradY.Width);
                 Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.X, image, y - Shared.PadY, x - Shared.PadX, tile, Shared.SourceDomain, Shared.Zeros);
                 Shared.Gradients.Forward<WinogradMaps.SumGradient, TVector>(Shared.GradY, image, y, x, tile, Shared.GradientDomain, Shared.Zeros);
             }
