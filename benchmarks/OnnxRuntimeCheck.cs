@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using CudaKernels.Detection;
 
 namespace CudaKernels.Benchmarks;
@@ -27,13 +26,13 @@ internal static class OnnxRuntimeCheck
                 double own = double.MaxValue, peers = double.MaxValue;
                 for (int round = 0; round < Rounds; round++)
                 {
-                    own = Math.Min(own, Fastest(ours.Run));
+                    own = Math.Min(own, Roofline.Fastest(Repetitions, ours.Run));
                     // Its waiting threads spin, so they must be gone when it is our turn.
                     using var peer = new OnnxRuntimePeer(path, threads);
-                    peers = Math.Min(peers, Fastest(() => peer.Run(levels)));
+                    peers = Math.Min(peers, Roofline.Fastest(Repetitions, () => peer.Run(levels)));
                 }
                 Console.WriteLine(FormattableString.Invariant(
-                    $"{model} at {size} px, {threads} thread(s): ours {own:F1} ms, ONNX Runtime {peers:F1} ms, ratio {peers / own:F2}"));
+                    $"{model} at {size} px, {threads} thread(s): ours {1000 * own:F1} ms, ONNX Runtime {1000 * peers:F1} ms, ratio {peers / own:F2}"));
             }
             return agree ? 0 : 1;
         }
@@ -50,17 +49,5 @@ internal static class OnnxRuntimeCheck
         foreach (var difference in differences)
             Console.WriteLine($"ONNX Runtime against ours, {difference}: {(difference.IsWithin ? "ok" : "WRONG")}");
         return differences.All(d => d.IsWithin);
-    }
-
-    private static double Fastest(Action run)
-    {
-        double best = double.MaxValue;
-        for (int i = 0; i < Repetitions; i++)
-        {
-            long start = Stopwatch.GetTimestamp();
-            run();
-            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalMilliseconds);
-        }
-        return best;
     }
 }

@@ -19,11 +19,11 @@ internal sealed unsafe class Roofline
     {
         device.Dispatch(new Multiplications()); // compiles
         double floats = 2.0 * Accumulators * Rounds * (int)device.Width * device.Team.Threads;
-        FlopsPerSecond = floats / Fastest(() => device.Dispatch(new Multiplications()));
+        FlopsPerSecond = floats / Fastest(Tries, () => device.Dispatch(new Multiplications()));
 
         var block = device.Rent(new Shape(Block), DType.F32, "roofline");
         device.Fill(block, 0);
-        BytesPerSecond = 2.0 * block.Bytes / Fastest(() => device.Dispatch(new Change(block)));
+        BytesPerSecond = 2.0 * block.Bytes / Fastest(Tries, () => device.Dispatch(new Change(block)));
         device.Return(block);
     }
 
@@ -34,10 +34,11 @@ internal sealed unsafe class Roofline
     /// <summary>The least time that work can take: what it computes or what it moves, whichever takes longer.</summary>
     public double Seconds(Cost cost) => Math.Max(cost.Flops / FlopsPerSecond, cost.Bytes / BytesPerSecond);
 
-    private static double Fastest(Action work)
+    /// <summary>Seconds of the fastest of some repetitions.</summary>
+    public static double Fastest(int tries, Action work)
     {
         double best = double.MaxValue;
-        for (int i = 0; i < Tries; i++)
+        for (int i = 0; i < tries; i++)
         {
             long start = Stopwatch.GetTimestamp();
             work();
