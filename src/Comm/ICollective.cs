@@ -2,23 +2,41 @@ using CudaKernels.Kernels;
 
 namespace CudaKernels.Comm;
 
+/// <summary>How the values of all ranks become one.</summary>
+internal enum Reduction
+{
+    Sum,
+    Max,
+}
+
 /// <summary>
-/// A group of ranks that train as one. Every rank calls the same operations in the same order; sums run in rank order, so
-/// results repeat bit for bit. One device is a group of size one and takes the same code path.
+/// A group of ranks that train as one. Every rank calls the same operations in the same order on its own device's views; results are
+/// there for whatever runs on the device afterwards. Values are combined in rank order, so results repeat bit for bit, and are the same
+/// on every rank. One device is a group of size one and takes the same code path. A group is used by one thread at a time; work that
+/// runs beside the step's own uses a group of its own, made by <see cref="Split"/>.
 /// </summary>
-internal interface ICollective
+internal interface ICollective : IDisposable
 {
     /// <summary>This member's number in [0, <see cref="Size"/>).</summary>
     int Rank { get; }
 
     int Size { get; }
 
-    /// <summary>Replaces the f32 view by its sum over all ranks.</summary>
-    void AllReduceSum(TensorView view);
+    /// <summary>Replaces the f32 view by its reduction over all ranks.</summary>
+    void AllReduce(TensorView view, Reduction reduction);
+
+    /// <summary>Replaces the f32 view of rank <paramref name="root"/> by the reduction over all ranks; the others' stay as they are.</summary>
+    void Reduce(TensorView view, Reduction reduction, int root);
 
     /// <summary>Replaces the view by the one of rank <paramref name="root"/>.</summary>
     void Broadcast(TensorView view, int root);
 
+    /// <summary>Writes the parts of all ranks, in rank order, to <paramref name="all"/>, which is <see cref="Size"/> times as long.</summary>
+    void AllGather(TensorView part, TensorView all);
+
     /// <summary>Returns once every rank has arrived.</summary>
     void Barrier();
+
+    /// <summary>A new group of the ranks that gave the same number, in the order of their ranks here. Every rank calls it.</summary>
+    ICollective Split(int number);
 }

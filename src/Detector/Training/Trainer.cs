@@ -24,7 +24,7 @@ internal sealed class Trainer : IDisposable
     private readonly TrainConfig config;
     private readonly RunFolder folder;
     private readonly Device device;
-    private readonly ICollective group = new SingleRank();
+    private readonly ICollective group;
     private readonly ITrainObserver observer;
     private readonly IDataset validation;
     private readonly BatchLoader loader;
@@ -77,6 +77,7 @@ internal sealed class Trainer : IDisposable
     private Trainer(TrainConfig config, RunFolder folder, Device device, ITrainObserver observer, IDataset training, IDataset validation)
     {
         (this.config, this.folder, this.device, this.observer, this.validation) = (config, folder, device, observer, validation);
+        group = new SingleRank(device);
         model = ModelCatalog.Create(config.Model, training.Classes, config.Alpha);
         model.Info.CheckImageSize(config.Imgsz);
         loader = new BatchLoader(training, new BatchLoaderOptions
@@ -226,7 +227,7 @@ internal sealed class Trainer : IDisposable
             parameters.RestoreBuffers();
         else
         {
-            group.AllReduceSum(parameters.Gradients);
+            group.AllReduce(parameters.Gradients, Reduction.Sum);
             optimizer.Step(rate);
             applied = optimizer.LastFinite;
             if (!applied)
