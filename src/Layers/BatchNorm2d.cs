@@ -88,6 +88,8 @@ internal sealed class BatchNorm2d : Module
     {
         public override string Name => nameof(BatchNorm2d);
 
+        public override IEnumerable<Parameter> Parameters => layer.OwnParameters;
+
         public override NodeTrace Trace => new(residual is null ? [x] : [x, residual])
         {
             ["weight"] = layer.Weight.Value,

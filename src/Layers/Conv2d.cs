@@ -68,6 +68,8 @@ internal sealed class Conv2d : UnaryModule
     {
         public override string Name => nameof(Conv2d);
 
+        public override IEnumerable<Parameter> Parameters => layer.OwnParameters;
+
         public override NodeTrace Trace => new(x)
         {
             ["weight"] = layer.Weight.Value,

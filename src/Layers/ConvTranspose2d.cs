@@ -52,6 +52,8 @@ internal sealed class ConvTranspose2d : UnaryModule
     {
         public override string Name => nameof(ConvTranspose2d);
 
+        public override IEnumerable<Parameter> Parameters => layer.OwnParameters;
+
         public override NodeTrace Trace => new(x)
         {
             ["weight"] = layer.Weight.Value,

@@ -44,6 +44,8 @@ internal sealed class GroupNorm : Module
     {
         public override string Name => nameof(GroupNorm);
 
+        public override IEnumerable<Parameter> Parameters => layer.OwnParameters;
+
         public override NodeTrace Trace => new(x)
         {
             ["weight"] = layer.Weight.Value,

@@ -39,6 +39,8 @@ internal sealed class Linear : UnaryModule
     {
         public override string Name => nameof(Linear);
 
+        public override IEnumerable<Parameter> Parameters => layer.OwnParameters;
+
         public override NodeTrace Trace => new(x)
         {
             ["weight"] = layer.Weight.Value,

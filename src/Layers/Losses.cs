@@ -3,7 +3,7 @@ using CudaKernels.Kernels;
 namespace CudaKernels.Layers;
 
 /// <summary>
-/// Losses: each returns a scalar, already weighted and normalised, for <see cref="StepScope.Backward"/>. Its gradient is computed in
+/// Losses: each returns a scalar, already weighted and normalised, for <see cref="StepScope.Backward(ReadOnlySpan{Tensor})"/>. Its gradient is computed in
 /// the same pass as its value and becomes the gradient of the prediction without a copy. Targets take no gradient.
 /// <c>weight</c> multiplies the loss, <c>elementWeights</c> its terms; <c>normalizer</c> is an f32[1] on the device to divide by
 /// (zero divides by one), so that ranks can share one; without it the sum stands.

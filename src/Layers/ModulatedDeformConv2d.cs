@@ -61,6 +61,8 @@ internal sealed class ModulatedDeformConv2d : UnaryModule
     {
         public override string Name => nameof(ModulatedDeformConv2d);
 
+        public override IEnumerable<Parameter> Parameters => layer.OwnParameters;
+
         public override NodeTrace Trace => new(x, made)
         {
             ["weight"] = layer.Weight.Value,

@@ -23,6 +23,9 @@ internal abstract class Module
             child.Train(training);
     }
 
+    /// <summary>The parameters of this module alone, without its children's.</summary>
+    public IEnumerable<Parameter> OwnParameters => parameters.Select(p => p.Parameter);
+
     public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() => Walk("", m => m.parameters);
 
     public IEnumerable<(string Name, ModuleBuffer Buffer)> NamedBuffers() => Walk("", m => m.buffers);

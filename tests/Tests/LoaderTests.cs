@@ -51,12 +51,37 @@ public sealed class LoaderTests : IDisposable
         Assert.NotEqual(orders[1], orders[2]);
     }
 
-    [Fact]
-    public void RanksShareTheStepsOfOneBigBatch()
+    [Theory]
+    [InlineData(8, 1)]
+    [InlineData(8, 2)]
+    [InlineData(8, 3)]
+    [InlineData(7, 7)]
+    [InlineData(23, 4)]
+    public void RanksShareEveryBatchWithoutOverlapOrLoss(int batch, int ranks)
     {
-        var whole = Training().Epoch(1).Select(batch => Take(batch).Indices).ToArray();
-        var ranks = Enumerable.Range(0, 2).Select(rank => Training(batch: 2, rank: rank, world: 2).Epoch(1).Select(batch => Take(batch).Indices).ToArray()).ToArray();
-        Assert.Equal(whole, whole.Select((_, step) => ranks[0][step].Concat(ranks[1][step]).ToArray()));
+        var shares = Enumerable.Range(0, ranks).Select(rank => Share.Of(batch, ranks, rank)).ToArray();
+        Assert.All(shares, share => Assert.InRange(share.Count, batch / ranks, (batch + ranks - 1) / ranks));
+        var whole = Digest(Training(batch: batch), 1);
+        var parts = shares.Select(share => Training(batch: batch, share: share).Epoch(1).Select(b => (Digest(b), b.Indices)).ToArray()).ToArray();
+        var indices = Training(batch: batch).Epoch(1).Select(b => Take(b).Indices).ToArray();
+        Assert.Equal(indices, indices.Select((_, step) => parts.SelectMany(p => p[step].Indices).ToArray()));
+        if (ranks == 1)
+            Assert.Equal(whole, parts[0].Select(p => p.Item1));
+    }
+
+    [Fact]
+    public void TheLongerSharesComeFirst() =>
+        Assert.Equal([new(0, 3), new(3, 3), new(6, 2)], Enumerable.Range(0, 3).Select(rank => Share.Of(8, 3, rank)));
+
+    [Fact]
+    public void EveryPartOfABatchIsReadAsInTheWhole()
+    {
+        var whole = Training(batch: 8).Epoch(2).First();
+        var part = Training(batch: 8, share: new(3, 2)).Epoch(2).First();
+        Assert.Equal(whole.Indices[3..5], part.Indices);
+        Assert.Equal(whole.Boxes[3..5], part.Boxes);
+        Assert.Equal(whole.Picture(3).ToArray(), part.Picture(0).ToArray());
+        Assert.Equal(whole.Picture(4).ToArray(), part.Picture(1).ToArray());
     }
 
     [Fact]
@@ -105,8 +130,8 @@ public sealed class LoaderTests : IDisposable
         Assert.Contains("23 usable pictures are fewer than one batch of 24", error.Message);
     }
 
-    private BatchLoader Training(int workers = 2, int batch = 4, Augmentation kind = Augmentation.Flip, ulong seed = 1, int rank = 0, int world = 1) =>
-        new(dataset, new BatchLoaderOptions { BatchSize = batch, ImageSize = 64, Augment = kind, Seed = seed, Workers = workers, Rank = rank, WorldSize = world });
+    private BatchLoader Training(int workers = 2, int batch = 4, Augmentation kind = Augmentation.Flip, ulong seed = 1, Share? share = null) =>
+        new(dataset, new BatchLoaderOptions { BatchSize = batch, ImageSize = 64, Augment = kind, Seed = seed, Workers = workers, Share = share });
 
     private static int[] Indices(BatchLoader loader, int epoch) => [.. loader.Epoch(epoch).SelectMany(batch => Take(batch).Indices)];
 

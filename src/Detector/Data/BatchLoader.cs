@@ -6,7 +6,7 @@ namespace CudaKernels.Detection;
 /// <summary>What a <see cref="BatchLoader"/> makes.</summary>
 internal sealed record BatchLoaderOptions
 {
-    /// <summary>Pictures per batch on this rank.</summary>
+    /// <summary>Pictures per batch, those of all ranks together.</summary>
     public required int BatchSize { get; init; }
 
     /// <summary>Side of the square pictures.</summary>
@@ -21,11 +21,8 @@ internal sealed record BatchLoaderOptions
     /// <summary>Threads that decode and augment.</summary>
     public int Workers { get; init; } = 2;
 
-    /// <summary>This process among <see cref="WorldSize"/>; each gets its part of every step.</summary>
-    public int Rank { get; init; }
-
-    /// <summary>Number of processes that share the data set.</summary>
-    public int WorldSize { get; init; } = 1;
+    /// <summary>The places of every batch that are read here; null for all. The shares of all ranks make up the batch.</summary>
+    public Share? Share { get; init; }
 }
 
 /// <summary>
@@ -34,13 +31,14 @@ internal sealed record BatchLoaderOptions
 /// <remarks>
 /// The order of an epoch is a shuffle drawn from (seed, epoch); what happens to a picture is drawn from (seed, epoch, its index). So the
 /// batches are the same for any number of workers, and a run may start at any (epoch, step). Training uses the pictures that
-/// <see cref="DataFilter"/> keeps and drops the last incomplete batch; evaluation uses all pictures. Of step s, whose pictures are the
-/// places s G to (s + 1) G of the order (G = BatchSize * WorldSize), a rank takes its consecutive part.
+/// <see cref="DataFilter"/> keeps and drops the last incomplete batch; evaluation uses all pictures. The pictures of step s are
+/// the places s·BatchSize to (s + 1)·BatchSize of the order, whoever reads them; here those of the share are read.
 /// </remarks>
 internal sealed class BatchLoader
 {
     private readonly IDataset dataset;
     private readonly BatchLoaderOptions options;
+    private readonly Share share;
     private readonly int[] pictures;
     private readonly ulong seed;
     private readonly ConcurrentBag<byte[]> buffers = [];
@@ -51,24 +49,25 @@ internal sealed class BatchLoader
         ArgumentOutOfRangeException.ThrowIfLessThan(options.BatchSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.ImageSize, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Workers, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)options.Rank, (uint)options.WorldSize);
+        share = options.Share ?? new(0, options.BatchSize);
+        ArgumentOutOfRangeException.ThrowIfNegative(share.Start);
+        ArgumentOutOfRangeException.ThrowIfLessThan(share.Count, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(share.End, options.BatchSize);
         this.dataset = dataset;
         this.options = options;
         seed = new CounterRandom(options.Seed, 0, ulong.MaxValue).Bits; // apart from the weights' initial values, which use the seed itself
         pictures = Trains ? DataFilter.Pictures(dataset) : [.. Enumerable.Range(0, dataset.Count)];
         if (StepsPerEpoch == 0)
-            throw new DataException($"{dataset.Name}: {pictures.Length} usable pictures are fewer than one batch of {GlobalBatch}; choose a batch of at most {pictures.Length}");
+            throw new DataException($"{dataset.Name}: {pictures.Length} usable pictures are fewer than one batch of {options.BatchSize}; choose a batch of at most {pictures.Length}");
     }
 
     /// <summary>Pictures in use.</summary>
     public int PictureCount => pictures.Length;
 
     /// <summary>Batches in one epoch.</summary>
-    public int StepsPerEpoch => Trains ? pictures.Length / GlobalBatch : (pictures.Length + GlobalBatch - 1) / GlobalBatch;
+    public int StepsPerEpoch => Trains ? pictures.Length / options.BatchSize : (pictures.Length + options.BatchSize - 1) / options.BatchSize;
 
     private bool Trains => options.Augment is not null;
-
-    private int GlobalBatch => options.BatchSize * options.WorldSize;
 
     /// <summary>
     /// The batches of one epoch from a step on. Workers start with the first request and end when the enumeration does, also when it is
@@ -111,9 +110,9 @@ internal sealed class BatchLoader
 
     private Batch Prepare(int[] order, int epoch, int step)
     {
-        var from = Math.Min(step * GlobalBatch + options.Rank * options.BatchSize, order.Length);
-        var to = Math.Min(from + options.BatchSize, order.Length);
-        if (!buffers.TryTake(out var pixels)) pixels = new byte[options.BatchSize * options.ImageSize * options.ImageSize * 3];
+        var from = Math.Min(step * options.BatchSize + share.Start, order.Length);
+        var to = Math.Min(from + share.Count, order.Length);
+        if (!buffers.TryTake(out var pixels)) pixels = new byte[share.Count * options.ImageSize * options.ImageSize * 3];
         return new Batch(epoch, step, options.ImageSize, order[from..to], pixels, buffers.Add);
     }
 

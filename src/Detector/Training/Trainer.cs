@@ -87,8 +87,7 @@ internal sealed class Trainer : IDisposable
             Augment = config.Augment,
             Seed = config.Seed,
             Workers = config.Workers,
-            Rank = group.Rank,
-            WorldSize = group.Size,
+            Share = Share.Of(config.Batch, group.Size, group.Rank),
         });
         parameters = new ParameterSet(model, device, config.Seed, GroupRules.Ttfnet);
         optimizer = config.Optimizer == OptimizerKind.Sgd

@@ -9,6 +9,7 @@ internal readonly record struct GradientTarget(TensorView View, bool Accumulate)
 internal sealed class GradientSink(StepScope scope)
 {
     private TensorView current;
+    private Node? node;
 
     /// <summary>True once <see cref="Give(Tensor)"/> has passed on the gradient of the node at work.</summary>
     internal bool Given { get; private set; }
@@ -37,6 +38,8 @@ internal sealed class GradientSink(StepScope scope)
 
     public GradientTarget For(Parameter parameter)
     {
+        if (!node!.Parameters.Contains(parameter))
+            throw new TensorException($"GradientSink: {node.Name} writes the gradient of {parameter.Name}, which is not among its Parameters; list it there");
         bool first = !parameter.GradientWritten;
         parameter.GradientWritten = true;
         return new(parameter.Gradient, !first);
@@ -82,8 +85,9 @@ internal sealed class GradientSink(StepScope scope)
         Return(own);
     }
 
-    internal void Begin(TensorView gradient)
+    internal void Begin(Node node, TensorView gradient)
     {
+        this.node = node;
         current = gradient;
         Given = false;
     }

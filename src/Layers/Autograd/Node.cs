@@ -11,6 +11,9 @@ internal abstract class Node(Tensor output)
 
     public Tensor Output { get; } = output;
 
+    /// <summary>The parameters whose gradients <see cref="Backward"/> writes.</summary>
+    public virtual IEnumerable<Parameter> Parameters => [];
+
     /// <summary>Inputs and attributes, for exporters; empty where only training uses the operation.</summary>
     public virtual NodeTrace Trace => new();
 

@@ -5,7 +5,7 @@ namespace CudaKernels.Layers;
 
 /// <summary>
 /// Owns every tensor made inside it and returns all of them when it closes. With <paramref name="record"/> the operations
-/// are taped for <see cref="Backward"/>; without, only values are computed.
+/// are taped for <see cref="Backward(ReadOnlySpan{Tensor})"/>; without, only values are computed.
 /// </summary>
 internal sealed class StepScope(Device device, bool record) : IDisposable
 {
@@ -61,11 +61,15 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
     }
 
     /// <summary>Gradients of the sum of the losses, into parameters and every tensor that requires one.</summary>
-    public void Backward(params ReadOnlySpan<Tensor> losses)
+    public void Backward(params ReadOnlySpan<Tensor> losses) => Backward(losses, null);
+
+    /// <param name="losses">What is differentiated.</param>
+    /// <param name="completed">Told of every parameter that took part as soon as its gradient has had its last contribution.</param>
+    public void Backward(ReadOnlySpan<Tensor> losses, Action<Parameter>? completed)
     {
         if (!record)
             throw new TensorException("Backward: this scope does not record; open it with record: true");
-        Tape.Backward(losses);
+        Tape.Backward(losses, completed);
     }
 
     /// <summary>Takes the tensor's memory out of the scope; the caller returns it to the device when done.</summary>

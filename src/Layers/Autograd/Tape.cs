@@ -20,7 +20,11 @@ internal sealed class Tape(StepScope scope)
     /// Runs every node backwards. Memory is released on the way: a tensor's last reader in this direction is the node that
     /// made it, so output, gradient and saved blocks go back to the pool right after it. Losses stay readable.
     /// </summary>
-    public void Backward(params ReadOnlySpan<Tensor> losses)
+    /// <param name="losses">The roots.</param>
+    /// <param name="completed">
+    /// Told of every parameter on the tape once the node that used it first, and so writes its gradient last, is through.
+    /// </param>
+    public void Backward(ReadOnlySpan<Tensor> losses, Action<Parameter>? completed)
     {
         if (done)
             throw new TensorException("Backward: has run in this scope already; give all losses to one call");
@@ -38,6 +42,7 @@ internal sealed class Tape(StepScope scope)
             scope.Device.Fill(loss.Gradient, 1);
         }
         done = true;
+        var lastWriters = completed is null ? null : FirstUses();
         var sink = new GradientSink(scope);
         for (int i = nodes.Count - 1; i >= 0; i--)
         {
@@ -47,7 +52,7 @@ internal sealed class Tape(StepScope scope)
             if (!gradient.IsNone)
             {
                 // The gradient has one owner at any time, so that a failure returns it once: here the sink, until it gives it away.
-                sink.Begin(gradient);
+                sink.Begin(node, gradient);
                 output.Gradient = default;
                 try
                 {
@@ -62,8 +67,21 @@ internal sealed class Tape(StepScope scope)
             node.ReleaseSaved(scope);
             if (output.Shape.Length != 1)
                 scope.Release(output, "its backward pass is over");
+            if (lastWriters is not null && lastWriters.TryGetValue(node, out var through))
+                through.ForEach(completed!);
         }
         nodes.Clear();
+    }
+
+    /// <summary>For every node the parameters that no node before it uses.</summary>
+    private Dictionary<Node, List<Parameter>> FirstUses()
+    {
+        var seen = new HashSet<Parameter>();
+        var first = new Dictionary<Node, List<Parameter>>();
+        foreach (var node in nodes)
+            if (node.Parameters.Where(seen.Add).ToList() is { Count: > 0 } own)
+                first.Add(node, own);
+        return first;
     }
 
     /// <summary>Drops the recorded operations and what they saved.</summary>

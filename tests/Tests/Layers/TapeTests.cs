@@ -46,6 +46,26 @@ public sealed class TapeTests : IDisposable
     }
 
     [Fact]
+    public void AParameterIsCompleteAfterTheLastNodeThatWritesItsGradient()
+    {
+        var (shared, last) = (new Conv2d(2, 2, 1), new Conv2d(2, 2, 3, bias: false));
+        using var set = new ParameterSet(new Sequential(shared, last, new Sequential()), device, 1);
+        using var scope = new StepScope(device, record: true);
+        var x = scope.Upload<float>(KernelTest.Random(1, 2 * 3 * 3 * 2), new Shape(2, 3, 3, 2), "x");
+        var y = last.Forward(shared.Forward(shared.Forward(x)));
+        List<string> names = [];
+        List<float[]> early = [];
+        set.BeginGradients();
+        scope.Backward([LayerTest.WeightedSum(y)], parameter =>
+        {
+            names.Add(parameter.Name);
+            early.Add(parameter.Gradient.AsFloats().ToArray());
+        });
+        Assert.Equal(["1.weight", "0.weight", "0.bias"], names);
+        Assert.Equal([last.Weight.Gradient.AsFloats().ToArray(), shared.Weight.Gradient.AsFloats().ToArray(), shared.Bias!.Gradient.AsFloats().ToArray()], early);
+    }
+
+    [Fact]
     public void AParameterUsedTwiceSumsItsGradientsAndTheNextStepStartsAnew()
     {
         var conv = new Conv2d(2, 2, 1);
