@@ -51,26 +51,24 @@ internal sealed class BatchNorm2d : Module
         var scope = x.Scope;
         var device = scope.Device;
         var input = x.View;
-        var y = consume && !scope.Recording ? scope.TakeOver(x, nameof(BatchNorm2d)) : scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
-        TensorView mean = RunningMean.Value, variance = RunningVariance.Value;
-        Tensor? batchMean = null, batchVariance = null;
-        if (IsTraining)
-        {
-            batchMean = scope.Rent(mean.Shape, nameof(BatchNorm2d));
-            batchVariance = scope.Rent(mean.Shape, nameof(BatchNorm2d));
-            (mean, variance) = (batchMean.View, batchVariance.View);
-            device.Run(new BatchNormStatistics(input, mean, variance));
-            device.Run(new BatchNormUpdateRunning(mean, variance, RunningMean.Value, RunningVariance.Value, x.Shape.Rows, momentum));
-        }
+        var y = consume && !scope.Recording ? scope.TakeOver(x, nameof(BatchNorm2d), requiresGradient: true) : scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
+        Tensor[] batch = IsTraining ? scope.Once(() => BatchStatistics(scope, input)) : [];
+        var (mean, variance) = IsTraining ? (batch[0].View, batch[1].View) : (RunningMean.Value, RunningVariance.Value);
         device.Run(new BatchNormApply(input, mean, variance, Weight.Value, Bias.Value, residual?.View ?? default, y.View, epsilon, activation));
         var node = new NormNode(this, x, residual, y, mean, variance, activation, IsTraining);
-        if (IsTraining)
-        {
-            node.Save(batchMean!);
-            node.Save(batchVariance!);
-        }
+        foreach (var statistic in batch)
+            node.Save(statistic);
         scope.Record(node);
         return y;
+    }
+
+    /// <summary>Mean and variance of the batch; moves the running ones.</summary>
+    private Tensor[] BatchStatistics(StepScope scope, TensorView x)
+    {
+        Tensor mean = scope.Rent(RunningMean.Shape, nameof(BatchNorm2d)), variance = scope.Rent(RunningMean.Shape, nameof(BatchNorm2d));
+        scope.Device.Run(new BatchNormStatistics(x, mean.View, variance.View));
+        scope.Device.Run(new BatchNormUpdateRunning(mean.View, variance.View, RunningMean.Value, RunningVariance.Value, x.Shape.Rows, momentum));
+        return [mean, variance];
     }
 
     /// <summary>With fixed statistics the norm is x·scale + shift per channel.</summary>

@@ -37,7 +37,7 @@ internal sealed class Conv2d : UnaryModule
         var scope = x.Scope;
         var y = scope.Rent(Operands.Windowed(nameof(Conv2d), x, window, Weight.Shape[0]), nameof(Conv2d), requiresGradient: true);
         scope.Device.Run(new Conv2dForward(x.View, Weight.Value, Bias?.Value ?? default, y.View, window, groups, activation));
-        if (scope.Recording)
+        if (scope.Differentiable)
             scope.Record(new ConvNode(this, x, y));
         return y;
     }
@@ -49,7 +49,7 @@ internal sealed class Conv2d : UnaryModule
     public Tensor Forward(Tensor x, BatchNorm2d norm, Activation then = default, Tensor? residual = null)
     {
         var scope = x.Scope;
-        if (scope.Recording || norm.IsTraining || Bias is not null || activation.Kind != ActivationKind.None)
+        if (scope.Differentiable || norm.IsTraining || Bias is not null || activation.Kind != ActivationKind.None)
             return norm.Forward(Forward(x), then, residual, consume: true);
         Operands.Image(nameof(Conv2d), x, Weight.Name, inChannels);
         Operands.OnDevice(nameof(Conv2d), x, Weight);

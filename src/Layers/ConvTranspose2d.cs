@@ -40,7 +40,7 @@ internal sealed class ConvTranspose2d : UnaryModule
         var scope = x.Scope;
         var y = scope.Rent(new Shape(x.Shape[0], height, width, outChannels), nameof(ConvTranspose2d), requiresGradient: true);
         scope.Device.Run(new Conv2dInputGradient(x.View, Weight.Value, y.View, window, groups, Accumulate: false, Bias?.Value ?? default));
-        if (scope.Recording)
+        if (scope.Differentiable)
             scope.Record(new TransposeNode(this, x, y));
         return y;
     }

@@ -30,7 +30,7 @@ internal sealed class Linear : UnaryModule
         var scope = x.Scope;
         var y = scope.Rent(new Shape(x.Shape[0], outFeatures), nameof(Linear), requiresGradient: true);
         scope.Device.Run(new LinearForward(x.View, Weight.Value, Bias?.Value ?? default, y.View, activation));
-        if (scope.Recording)
+        if (scope.Differentiable)
             scope.Record(new LinearNode(this, x, y));
         return y;
     }

@@ -11,7 +11,7 @@ internal sealed class GradientSink(StepScope scope)
     private TensorView current;
     private Node? node;
 
-    /// <summary>True once <see cref="Give(Tensor)"/> has passed on the gradient of the node at work.</summary>
+    /// <summary>True once <see cref="Give(Tensor)"/> or <see cref="Take"/> has passed on the gradient of the node at work.</summary>
     internal bool Given { get; private set; }
 
     public Kernels.Devices.Device Device => scope.Device;
@@ -65,6 +65,13 @@ internal sealed class GradientSink(StepScope scope)
             scope.Device.Run(new AddInto(source, target.View));
         else
             scope.Device.Copy(source, target.View);
+    }
+
+    /// <summary>Takes the node's gradient out of the tape's hands: whoever calls this returns its memory.</summary>
+    public TensorView Take()
+    {
+        Given = true;
+        return current;
     }
 
     /// <summary>Memory for the node while it works; <see cref="Return"/> it as soon as it is not needed.</summary>

@@ -17,6 +17,15 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
 
     public bool Recording => record;
 
+    /// <summary>Set while a segment of <see cref="Recompute"/> runs in this scope, for the first or the second time.</summary>
+    public SegmentMemory? Segment { get; init; }
+
+    /// <summary>
+    /// A backward pass will follow, from the tape of this scope or from that of the segment's second run. What is computed must then be the same bits in
+    /// either run, so operations choose their way by this and not by <see cref="Recording"/>.
+    /// </summary>
+    public bool Differentiable => record || Segment is not null;
+
     /// <summary>The operations on the tape, in the order they ran.</summary>
     public IReadOnlyList<Node> Recorded => tape?.Nodes ?? [];
 
@@ -24,20 +33,20 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
 
     /// <summary>A new tensor with undefined contents.</summary>
     public Tensor Rent(Shape shape, string madeBy, bool requiresGradient = false, DType type = DType.F32) =>
-        Own(new Tensor(Memory(shape, type, madeBy), this, madeBy, requiresGradient && record));
+        Own(new Tensor(Memory(shape, type, madeBy), this, madeBy, requiresGradient && Differentiable));
 
     /// <summary>The scalar a loss writes its value to.</summary>
     public Tensor RentLoss(string madeBy, bool requiresGradient) =>
-        Own(new Tensor(Memory(new Shape(1), DType.F32, madeBy), this, madeBy, requiresGradient && record) { IsLoss = true });
+        Own(new Tensor(Memory(new Shape(1), DType.F32, madeBy), this, madeBy, requiresGradient && Differentiable) { IsLoss = true });
 
     /// <summary>A tensor in the memory of another, which dies: for operations that work in place. Only without a tape.</summary>
-    public Tensor TakeOver(Tensor tensor, string madeBy)
+    public Tensor TakeOver(Tensor tensor, string madeBy, bool requiresGradient = false)
     {
         if (record)
             throw new TensorException($"{madeBy}: cannot work in place on {tensor} while the scope records");
         if (!owned.Remove(tensor))
             throw new TensorException($"{madeBy}: cannot work in place on {tensor}, which does not belong to this scope or is kept");
-        return Own(new Tensor(tensor.End(madeBy + " took its memory over"), this, madeBy, requiresGradient: false));
+        return Own(new Tensor(tensor.End(madeBy + " took its memory over"), this, madeBy, requiresGradient && Differentiable));
     }
 
     /// <summary>A tensor with the given contents; <paramref name="madeBy"/> names it in errors.</summary>
@@ -48,16 +57,28 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
         return tensor;
     }
 
-    /// <summary>A tensor over memory that its owner keeps, and keeps until the scope is closed. It takes no gradient.</summary>
-    public Tensor Borrow(TensorView view, string madeBy) => new(view, this, madeBy, requiresGradient: false);
+    /// <summary>A tensor over memory that its owner keeps, and keeps until the scope is closed.</summary>
+    public Tensor Borrow(TensorView view, string madeBy, bool requiresGradient = false) => new(view, this, madeBy, requiresGradient);
+
+    /// <summary>A tensor over memory that was taken out of another scope; it is this one's from here on.</summary>
+    public Tensor Adopt(TensorView memory, string madeBy, bool requiresGradient = false) => Own(new Tensor(memory, this, madeBy, requiresGradient));
+
+    /// <summary>
+    /// Results that must be made once though a recomputed segment runs twice, because making them changes something (running averages, the counter of random
+    /// draws) or takes other ranks: the second run does not call <paramref name="make"/> and gets what the first has made.
+    /// </summary>
+    public Tensor[] Once(Func<Tensor[]> make) => Segment is null ? make() : Segment.Once(this, make);
 
     /// <summary>Appends the node to the tape if its output needs a gradient; else what it saved goes back at once.</summary>
     public void Record(Node node)
     {
-        if (node.Output.RequiresGradient)
+        if (record && node.Output.RequiresGradient)
             Tape.Add(node);
         else
+        {
+            Segment?.Passed(node);
             node.ReleaseSaved(this);
+        }
     }
 
     /// <summary>Gradients of the sum of the losses, into parameters and every tensor that requires one.</summary>
@@ -71,6 +92,9 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
             throw new TensorException("Backward: this scope does not record; open it with record: true");
         Tape.Backward(losses, completed);
     }
+
+    /// <summary>As for losses, from a tensor whose gradient is given. The gradient's memory is the tape's from here on.</summary>
+    public void Backward(Tensor output, TensorView gradient) => Tape.Backward(output, gradient);
 
     /// <summary>Takes the tensor's memory out of the scope; the caller returns it to the device when done.</summary>
     public TensorView Keep(Tensor tensor)

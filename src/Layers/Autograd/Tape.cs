@@ -41,6 +41,18 @@ internal sealed class Tape(StepScope scope)
             loss.Gradient = scope.Device.Rent(loss.Shape, DType.F32, "loss gradient");
             scope.Device.Fill(loss.Gradient, 1);
         }
+        Walk(completed);
+    }
+
+    /// <summary>As for losses, from a tensor whose gradient is given. The gradient's memory is the tape's from here on.</summary>
+    public void Backward(Tensor output, TensorView gradient)
+    {
+        output.Gradient = gradient;
+        Walk(null);
+    }
+
+    private void Walk(Action<Parameter>? completed)
+    {
         done = true;
         var lastWriters = completed is null ? null : FirstUses();
         var sink = new GradientSink(scope);
