@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using CudaKernels.Comm;
 using CudaKernels.Detection;
 using CudaKernels.Kernels;
 using CudaKernels.Layers;
@@ -40,7 +41,7 @@ internal static class CommandLine
         {
             return Say(e.Message, WrongUse);
         }
-        catch (Exception e) when (e is DataException or TrainingException or KernelException or TensorException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is DataException or TrainingException or KernelException or CollectiveException or TensorException or IOException or UnauthorizedAccessException)
         {
             return Say(e.Message, Failed);
         }

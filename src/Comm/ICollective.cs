@@ -13,7 +13,8 @@ internal enum Reduction
 /// A group of ranks that train as one. Every rank calls the same operations in the same order on its own device's views; results are
 /// there for whatever runs on the device afterwards. Values are combined in rank order, so results repeat bit for bit, and are the same
 /// on every rank. One device is a group of size one and takes the same code path. A group is used by one thread at a time; work that
-/// runs beside the step's own uses a group of its own, made by <see cref="Split"/>.
+/// runs beside the step's own uses a group of its own, made by <see cref="Split"/>. A rank that asks for something else than the others,
+/// fails, leaves or stands still ends the run: all get a <see cref="CollectiveException"/> that names it.
 /// </summary>
 internal interface ICollective : IDisposable
 {
@@ -21,6 +22,9 @@ internal interface ICollective : IDisposable
     int Rank { get; }
 
     int Size { get; }
+
+    /// <summary>What was asked of this group so far.</summary>
+    CollectiveTraffic Traffic { get; }
 
     /// <summary>Replaces the f32 view by its reduction over all ranks.</summary>
     void AllReduce(TensorView view, Reduction reduction);
@@ -39,4 +43,10 @@ internal interface ICollective : IDisposable
 
     /// <summary>A new group of the ranks that gave the same number, in the order of their ranks here. Every rank calls it.</summary>
     ICollective Split(int number);
+
+    /// <summary>
+    /// This rank goes no further: every other one gets a <see cref="CollectiveException"/> with these words from the operation it waits in or comes to next,
+    /// in this group and in all that belong to the same run. Any thread may call it.
+    /// </summary>
+    void Fail(Exception reason);
 }

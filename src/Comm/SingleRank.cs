@@ -1,5 +1,6 @@
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
+using static CudaKernels.Comm.CollectiveArguments;
 
 namespace CudaKernels.Comm;
 
@@ -10,31 +11,44 @@ internal sealed class SingleRank(Device device) : ICollective
 
     public int Size => 1;
 
-    public void AllReduce(TensorView view, Reduction reduction) => Check.That(view.Type == DType.F32, nameof(AllReduce), nameof(view), "f32", view);
+    /// <summary>Stays empty: nothing leaves the rank.</summary>
+    public CollectiveTraffic Traffic { get; } = new();
+
+    public void AllReduce(TensorView view, Reduction reduction) => CheckFloats(nameof(AllReduce), view);
 
     public void Reduce(TensorView view, Reduction reduction, int root)
     {
-        AllReduce(view, reduction);
-        CheckRoot(nameof(Reduce), root);
+        CheckFloats(nameof(Reduce), view);
+        CheckRoot(nameof(Reduce), root, Size);
     }
 
-    public void Broadcast(TensorView view, int root) => CheckRoot(nameof(Broadcast), root);
+    public void Broadcast(TensorView view, int root)
+    {
+        CheckView(nameof(Broadcast), nameof(view), view);
+        CheckRoot(nameof(Broadcast), root, Size);
+    }
 
     public void AllGather(TensorView part, TensorView all)
     {
-        Check.That(part.Type == all.Type && part.Length == all.Length, nameof(AllGather), nameof(all), $"{part.Type.Label()} of length {part.Length}", all);
-        device.Copy(part, all);
+        CheckParts(part, all, Size);
+        device.Copy(part, all.Reshape(part.Shape));
     }
 
     public void Barrier()
     {
     }
 
-    public ICollective Split(int number) => new SingleRank(device);
+    public ICollective Split(int number)
+    {
+        CheckNumber(number);
+        return new SingleRank(device);
+    }
+
+    public void Fail(Exception reason)
+    {
+    }
 
     public void Dispose()
     {
     }
-
-    private static void CheckRoot(string operation, int root) => Check.That(root == 0, operation, nameof(root), "rank 0, the only one", root);
 }

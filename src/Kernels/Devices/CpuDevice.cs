@@ -53,6 +53,7 @@ internal sealed unsafe class CpuDevice : Device
         kernel.Validate();
         lock (gate)
         {
+            using var _ = Occupy();
             Algorithm = null;
             kernel.Run(this);
             Profiler?.Add(typeof(TKernel).Name, Algorithm, Stopwatch.GetElapsedTime(start).TotalSeconds, kernel.Cost);

@@ -6,6 +6,9 @@ namespace CudaKernels.Kernels.Devices;
 /// </summary>
 internal abstract class Device : IDisposable
 {
+    private long pulse;
+    private int occupied;
+
     public abstract string Name { get; }
 
     public abstract MemoryPool Pool { get; }
@@ -20,8 +23,14 @@ internal abstract class Device : IDisposable
     /// <summary>Called by a kernel that has a choice of algorithms: the profiler names the one that ran.</summary>
     public void Note(string algorithm) => Algorithm = algorithm;
 
-    /// <summary>Lets the profiler, if there is one, name the host's work from here until the result is disposed.</summary>
-    public HostWork HostWork(string name) => new(Profiler, name);
+    /// <summary>Declares the host's work from here until the result is disposed: whoever waits for this device bears with it, and the profiler, if there is one, names it.</summary>
+    public HostWork HostWork(string name) => new(this, name);
+
+    /// <summary>Grows with everything the device and the declared work of its host have done: what stands still for long without being <see cref="IsBusy"/> hangs.</summary>
+    public long Pulse => Volatile.Read(ref pulse);
+
+    /// <summary>Whether the device or declared work of its host is under way.</summary>
+    public bool IsBusy => Volatile.Read(ref occupied) > 0;
 
     /// <summary>A block from the pool, its contents undefined.</summary>
     public TensorView Rent(Shape shape, DType type, string owner) =>
@@ -41,4 +50,21 @@ internal abstract class Device : IDisposable
     public abstract void Synchronize();
 
     public abstract void Dispose();
+
+    /// <summary>Something is under way until the result is disposed.</summary>
+    internal Occupation Occupy()
+    {
+        Interlocked.Increment(ref occupied);
+        return new(this);
+    }
+
+    /// <summary>See <see cref="Occupy"/>.</summary>
+    internal readonly struct Occupation(Device device) : IDisposable
+    {
+        public void Dispose()
+        {
+            Interlocked.Increment(ref device.pulse);
+            Interlocked.Decrement(ref device.occupied);
+        }
+    }
 }

@@ -67,6 +67,7 @@ internal partial class GpuDevice : Device
         kernel.Validate();
         lock (gate)
         {
+            using var _ = Occupy();
             running++;
             try
             {
@@ -230,6 +231,7 @@ internal partial class GpuDevice : Device
         {
             try
             {
+                using var _ = Occupy();
                 accelerator.Bind();
                 downloads.Download(Bytes(from), to, compute);
                 if (running == 0 && !communicating)
@@ -321,6 +323,7 @@ internal partial class GpuDevice : Device
     {
         lock (gate)
         {
+            using var _ = Occupy();
             try
             {
                 accelerator.Bind();

@@ -1,0 +1,10 @@
+namespace CudaKernels.Comm;
+
+/// <summary>Why a run of several ranks ends: the rank at fault, numbered as in the run's first group, what it did, and the details.</summary>
+internal sealed record RankFailure(int Rank, string Deed, string Details, Exception? Exception = null)
+{
+    public static RankFailure Of(int rank, Exception exception) => new(rank, "failed", exception.Message, exception);
+
+    /// <summary>As told by a rank that was in an operation or came to one.</summary>
+    public CollectiveException During(CollectiveCall call) => new(Rank, $"rank {Rank} {Deed} during {call}: {Details}", Exception);
+}
