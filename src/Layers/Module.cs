@@ -26,6 +26,16 @@ internal abstract class Module
     /// <summary>The parameters of this module alone, without its children's.</summary>
     public IEnumerable<Parameter> OwnParameters => parameters.Select(p => p.Parameter);
 
+    /// <summary>The modules of a kind in the tree, in the order of their declaration.</summary>
+    public IEnumerable<T> Modules<T>() where T : Module
+    {
+        if (this is T own)
+            yield return own;
+        foreach (var (_, child) in children)
+            foreach (var found in child.Modules<T>())
+                yield return found;
+    }
+
     public IEnumerable<(string Name, Parameter Parameter)> NamedParameters() => Walk("", m => m.parameters);
 
     public IEnumerable<(string Name, ModuleBuffer Buffer)> NamedBuffers() => Walk("", m => m.buffers);

@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 /// </summary>
 internal readonly record struct BatchNormInputGradient(
     TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView SumGrad,
-    TensorView SumGradCentred, long Count, TensorView GradX, TensorView GradResidual, float Epsilon, Activation Activation, bool Training,
+    TensorView SumGradCentred, RowCount Count, TensorView GradX, TensorView GradResidual, float Epsilon, Activation Activation, bool Training,
     bool Accumulate, bool AccumulateResidual = false) : IKernel
 {
     public Cost Cost => new(6.0 * X.Length, (Training ? X.Bytes : 0) + GradY.Bytes + (Activation.Kind == ActivationKind.None ? 0 : Y.Bytes)
@@ -34,7 +34,8 @@ internal readonly record struct BatchNormInputGradient(
             Check.Shape(Name, "mean", Mean, channels);
             Check.Shape(Name, "sumGrad", SumGrad, channels);
             Check.Shape(Name, "sumGradCentred", SumGradCentred, channels);
-            Check.That(Count >= GradX.Shape.Rows, Name, "count", $"the {GradX.Shape.Rows} rows here and those of other ranks", Count);
+            Count.Validate(Name);
+            Check.That(!Count.IsKnown || Count.Known >= GradX.Shape.Rows, Name, "count", $"the {GradX.Shape.Rows} rows here and those of other ranks", Count);
         }
         Check.Optional(Name, "gradResidual", GradResidual, GradX.Shape);
         Check.That(Epsilon >= 0, Name, "epsilon", "a number ≥ 0", Epsilon);

@@ -13,7 +13,7 @@ namespace CudaKernels.Kernels;
 /// <param name="SumsHoldGamma">B and A are given, one a group; else the sums of single channels without γ, as batch norm has them.</param>
 internal readonly unsafe record struct NormInputGradient(
     NormLayout Layout, TensorView X, TensorView Y, TensorView GradY, TensorView Mean, TensorView Variance, TensorView Gamma, TensorView SumGrad,
-    TensorView SumGradCentred, bool SumsHoldGamma, long Count, TensorView GradX, TensorView GradResidual, float Epsilon, Activation Activation,
+    TensorView SumGradCentred, bool SumsHoldGamma, RowCount Count, TensorView GradX, TensorView GradResidual, float Epsilon, Activation Activation,
     bool Training, bool Accumulate, bool AccumulateResidual)
 {
     private const int RowsPerThread = 16;
@@ -22,6 +22,7 @@ internal readonly unsafe record struct NormInputGradient(
     {
         var rows = new ChannelPeriod(Layout.Rows, Layout.Channels);
         using var scratch = new Scratch(device, new Shape(Layout.Images, 4, rows.Width), DType.F32, nameof(NormInputGradient));
+        long count = Math.Max(1, Count.Value);
         for (int image = 0; image < Layout.Images; image++)
         {
             var parameters = new Parameters(scratch.F32 + image * 4L * rows.Width, rows.Width);
@@ -34,8 +35,8 @@ internal readonly unsafe record struct NormInputGradient(
                     continue;
                 float factor = SumsHoldGamma ? NormApply.OverDeviation(1, variance) : parameters.Scale[c];
                 parameters.Mean[c] = Mean.F32[group];
-                parameters.Offset[c] = (float)(factor * SumGrad.F32[group] / Math.Max(1, Count));
-                parameters.Slope[c] = (float)(factor * SumGradCentred.F32[group] / (Math.Max(1, Count) * variance));
+                parameters.Offset[c] = (float)(factor * SumGrad.F32[group] / count);
+                parameters.Slope[c] = (float)(factor * SumGradCentred.F32[group] / (count * variance));
             }
             for (int i = 0; i < (Training ? 4 : 1); i++)
                 rows.Expand(new ReadOnlySpan<float>(parameters.Scale + i * rows.Width, rows.Channels), parameters.Scale + i * rows.Width);
@@ -63,13 +64,13 @@ internal readonly unsafe record struct NormInputGradient(
             GpuLanes.Of<T>(device, X), GpuLanes.Of<T>(device, y), GpuLanes.Of<T>(device, GradY), PerGroup<T>.Of(device, Layout, Mean),
             PerGroup<T>.Of(device, Layout, Variance), GpuLanes.Of<T>(device, Gamma), PerGroup<T>.Of(device, Layout, SumGrad),
             PerGroup<T>.Of(device, Layout, SumGradCentred), GpuLanes.Of<T>(device, GradX), GpuLanes.Of<T>(device, GradResidual), grid,
-            1f / Math.Max(1, Count), Epsilon, Activation.Factor, SumsHoldGamma ? 1 : 0, Training ? 1 : 0, Accumulate ? 1 : 0,
+            Count.For(device), Epsilon, Activation.Factor, SumsHoldGamma ? 1 : 0, Training ? 1 : 0, Accumulate ? 1 : 0,
             GradResidual.IsNone ? 0 : 1, AccumulateResidual ? 1 : 0));
     }
 
     internal readonly record struct Arguments<T>(
         ArrayView<T> X, ArrayView<T> Y, ArrayView<T> GradY, PerGroup<T> Mean, PerGroup<T> Variance, ArrayView<T> Gamma, PerGroup<T> SumGrad,
-        PerGroup<T> SumGradCentred, ArrayView<T> GradX, ArrayView<T> GradResidual, ImageGrid Grid, float Share, float Epsilon, float Factor,
+        PerGroup<T> SumGradCentred, ArrayView<T> GradX, ArrayView<T> GradResidual, ImageGrid Grid, RowCount.Argument Count, float Epsilon, float Factor,
         int SumsHoldGamma, int Training, int Accumulate, int HasResidual, int AccumulateResidual) where T : unmanaged, ISimd<T>
     {
         public T Before(long at) => Activation.Gradient(Y[at], GradY[at], T.Create(Factor));
@@ -95,7 +96,7 @@ internal readonly unsafe record struct NormInputGradient(
         T mean = T.Zero, offset = T.Zero, slope = T.Zero;
         if (a.Training != 0)
         {
-            var factor = T.Create(a.Share) * (a.SumsHoldGamma != 0 ? T.Create(1) / deviation : scale);
+            var factor = T.Create(1f / Math.Max(1, a.Count.Value)) * (a.SumsHoldGamma != 0 ? T.Create(1) / deviation : scale);
             mean = a.Mean[group];
             offset = factor * a.SumGrad[group];
             slope = factor * a.SumGradCentred[group] / variance;

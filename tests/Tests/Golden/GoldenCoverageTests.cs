@@ -9,7 +9,7 @@ public sealed class GoldenCoverageTests
     private static readonly HashSet<string> Covered =
     [
         "activation", "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "batched_nms", "bce_with_logits", "clip_grad_norm", "conv2d", "conv_transpose2d", "cross_entropy", "deform_conv2d",
-        "ema", "giou_loss", "group_norm", "interpolate", "l1_loss", "linear", "lr_schedule", "max_pool2d", "nms", "optimizer", "roi_align", "sigmoid_focal_loss", "smooth_l1",
+        "ema", "giou_loss", "group_norm", "interpolate", "l1_loss", "linear", "lr_schedule", "max_pool2d", "nms", "optimizer", "roi_align", "sigmoid_focal_loss", "smooth_l1", "sync_batch_norm",
     ];
 
     public static TheoryData<string> Operators() => GoldenFolder.Exists
