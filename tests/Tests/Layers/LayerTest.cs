@@ -39,10 +39,10 @@ internal static class LayerTest
     public static float[] GradientOf(Tensor leaf) =>
         leaf.Gradient.IsNone ? new float[leaf.Shape.Length] : Read(leaf.Scope.Device, leaf.Gradient);
 
-    /// <summary>Σ w·y with w fixed by the position; its gradient is w.</summary>
-    public static Tensor WeightedSum(Tensor y, int seed = 7)
+    /// <summary>Σ w·y with w fixed by the position; its gradient is w. <paramref name="start"/>: the position of y's first element.</summary>
+    public static Tensor WeightedSum(Tensor y, int seed = 7, int start = 0)
     {
-        var weights = KernelTest.Random(seed, y.Shape.Length);
+        var weights = KernelTest.Random(seed, start + y.Shape.Length)[start..];
         var loss = y.Scope.RentLoss(nameof(WeightedSum), requiresGradient: true);
         y.Scope.Device.Upload<float>([(float)Dot(weights, Read(y))], loss.View);
         y.Scope.Record(new SumNode(y, loss, weights));
