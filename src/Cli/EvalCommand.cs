@@ -80,7 +80,7 @@ internal static class EvalCommand
         var model = file.CreateModel();
         using var memory = file.Freeze(model, device);
         using var progress = new ProgressLine(report.Console);
-        return Evaluator.Run(model, file.ImageSize, device, dataset, Environment.ProcessorCount, progress.Show, CancellationToken.None);
+        return Evaluator.Run(model, file.ImageSize, RankGroup.Alone(device), dataset, Environment.ProcessorCount, progress.Show, CancellationToken.None);
     }
 
     private static string Percent(double? value) => value is { } v ? v.ToString("0.000", CultureInfo.InvariantCulture) : "-";

@@ -110,8 +110,16 @@ internal sealed class ParameterSet : IDisposable
     public void CompleteGradients()
     {
         foreach (var (_, parameter) in Named)
-            if (!parameter.GradientWritten)
-                Device.Fill(parameter.Gradient, 0);
+            CompleteGradient(parameter);
+    }
+
+    /// <summary>Gives one parameter zeros if no gradient has reached it.</summary>
+    public void CompleteGradient(Parameter parameter)
+    {
+        if (parameter.GradientWritten)
+            return;
+        Device.Fill(parameter.Gradient, 0);
+        parameter.GradientWritten = true;
     }
 
     /// <summary>Puts the buffers back to where the step began if the guard says that its gradients are not finite.</summary>

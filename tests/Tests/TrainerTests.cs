@@ -85,7 +85,7 @@ public sealed class TrainerTests(TinyRun run) : IClassFixture<TinyRun>, IDisposa
             trainer.Run(default);
         device.Profiler.Stop();
         Assert.Equal(
-            ["checkpoints", "evaluation: curves and pictures", "evaluation: metric", "evaluation: pictures and boxes", "log and progress", "picture of the first batch", "waiting for pictures"],
+            ["checkpoints", "evaluation: curves and pictures", "evaluation: metric", "evaluation: pictures and boxes", "log and progress", "picture of the first batch", "run folder", "waiting for pictures"],
             device.Profiler.Rows.Where(r => r.OnHost).Select(r => r.Name).Order(StringComparer.Ordinal));
         Assert.All(device.Profiler.Rows, r => Assert.True(r.Seconds >= 0, $"{r}"));
         Assert.InRange(device.Profiler.AccountedSeconds / device.Profiler.WallSeconds, 0.5, 1); // what is left is mostly the compiler's

@@ -1,4 +1,4 @@
-using CudaKernels.Kernels.Devices;
+using System.Runtime.InteropServices;
 using CudaKernels.Layers;
 
 namespace CudaKernels.Detection;
@@ -10,39 +10,56 @@ internal sealed record EvaluatedSet(CocoGroundTruth Truth, IReadOnlyList<CocoDet
     public VocResult? Voc { get; init; }
 }
 
-/// <summary>Runs a model over a data set. Pictures are read on worker threads one batch ahead of the network.</summary>
+/// <summary>
+/// Runs a model over a data set, on all ranks together: each takes consecutive batches, and everyone gets what all have found, in the order of the
+/// pictures. Batches are the same for any number of ranks, so the result is, too. Pictures are read on worker threads one batch ahead of the network.
+/// </summary>
 internal static class Evaluator
 {
     private const int BatchSize = 8;
 
-    /// <param name="model">With its weights in place; left in training or inference mode as it came.</param>
+    /// <param name="model">With its weights in place, the same on all ranks; left in training or inference mode as it came.</param>
     /// <param name="imageSize">Side of the network input.</param>
-    /// <param name="progress">Pictures done and in all.</param>
+    /// <param name="ranks">Who takes part.</param>
+    /// <param name="dataset">The same on all ranks.</param>
+    /// <param name="workers">Threads that read pictures.</param>
+    /// <param name="progress">Pictures done and in all, of this rank's share.</param>
     /// <param name="stop">Ends early with what has been found so far.</param>
-    public static EvaluatedSet Run(DetectionModel model, int imageSize, Device device, IDataset dataset, int workers,
+    public static EvaluatedSet Run(DetectionModel model, int imageSize, RankGroup ranks, IDataset dataset, int workers,
         Action<int, int> progress, CancellationToken stop)
     {
         bool training = model.IsTraining;
         model.Train(false);
-        var detections = new List<CocoDetection>();
-        var next = Read(dataset, 0, workers);
-        for (int first = 0; first < dataset.Count && !stop.IsCancellationRequested; first += BatchSize)
+        var found = ranks.Together(() => Detect(model, imageSize, ranks, dataset, workers, progress, stop));
+        model.Train(training);
+        CocoDetection[] detections = [.. ranks.Gather(MemoryMarshal.AsBytes<Found>(found.ToArray()).ToArray())
+            .SelectMany(bytes => MemoryMarshal.Cast<byte, Found>(bytes).ToArray())
+            .Select(f => new CocoDetection(dataset.Read(f.Picture).Id, dataset.CategoryIds[f.Class], f.Box.X1, f.Box.Y1, f.Box.Width, f.Box.Height, f.Score))];
+        return new EvaluatedSet(Truth(dataset), detections) { Voc = Voc(dataset, detections) };
+    }
+
+    /// <summary>A detection on its way between ranks: numbers alone.</summary>
+    private readonly record struct Found(int Picture, int Class, Box Box, float Score);
+
+    private static List<Found> Detect(DetectionModel model, int imageSize, RankGroup ranks, IDataset dataset, int workers,
+        Action<int, int> progress, CancellationToken stop)
+    {
+        var batches = Share.Of((dataset.Count + BatchSize - 1) / BatchSize, ranks.Size, ranks.Rank);
+        int start = Math.Min(batches.Start * BatchSize, dataset.Count), end = Math.Min(batches.End * BatchSize, dataset.Count);
+        var all = new List<Found>();
+        var next = Read(dataset, start, end, workers);
+        for (int first = start; first < end && !stop.IsCancellationRequested; first += BatchSize)
         {
             var pictures = next.GetAwaiter().GetResult();
-            next = Read(dataset, first + BatchSize, workers);
-            using var scope = new StepScope(device, record: false);
+            next = Read(dataset, first + BatchSize, end, workers);
+            using var scope = new StepScope(ranks.Device, record: false);
             var found = model.Detect(ModelInput.Prepare(scope, pictures, imageSize));
             for (int i = 0; i < pictures.Length; i++)
                 foreach (var raw in found[i])
-                {
-                    var box = raw.InPicture(imageSize, imageSize, pictures[i].Width, pictures[i].Height);
-                    detections.Add(new CocoDetection(
-                        dataset.Read(first + i).Id, dataset.CategoryIds[raw.Class], box.X1, box.Y1, box.Width, box.Height, raw.Score));
-                }
-            progress(Math.Min(first + BatchSize, dataset.Count), dataset.Count);
+                    all.Add(new(first + i, raw.Class, raw.InPicture(imageSize, imageSize, pictures[i].Width, pictures[i].Height), raw.Score));
+            progress(Math.Min(first + BatchSize, end) - start, end - start);
         }
-        model.Train(training);
-        return new EvaluatedSet(Truth(dataset), detections) { Voc = Voc(dataset, detections) };
+        return all;
     }
 
     /// <summary>The data set's annotations as COCO ground truth.</summary>
@@ -68,9 +85,9 @@ internal static class Evaluator
             new VocDetection(d.ImageId, classOf[d.CategoryId], new Box(d.X, d.Y, d.X + d.Width, d.Y + d.Height), d.Score))]);
     }
 
-    private static Task<ImageBuffer[]> Read(IDataset dataset, int first, int workers)
+    private static Task<ImageBuffer[]> Read(IDataset dataset, int first, int end, int workers)
     {
-        int count = Math.Clamp(dataset.Count - first, 0, BatchSize);
+        int count = Math.Clamp(end - first, 0, BatchSize);
         return Task.Run(() =>
         {
             var pictures = new ImageBuffer[count];

@@ -1,3 +1,4 @@
+using CudaKernels.Kernels;
 using CudaKernels.Layers;
 
 namespace CudaKernels.Detection;
@@ -7,8 +8,22 @@ internal abstract class DetectionModel : Module
 {
     public abstract ModelInfo Info { get; }
 
+    /// <summary>Encodes the targets of images of the given shape for <see cref="Loss(Tensor, LossGoal, TensorView)"/>.</summary>
+    public abstract LossGoal Encode(StepScope scope, Targets targets, Shape images);
+
     /// <summary>The weighted parts of the training loss; their sum is what is minimised.</summary>
-    public abstract LossParts Loss(Tensor images, Targets targets);
+    /// <param name="images">A batch, or a part of one.</param>
+    /// <param name="goal">What <see cref="Encode"/> made for these images, in a scope that is still open.</param>
+    /// <param name="normalizers">f32[n], laid out as <see cref="LossGoal.Normalizers"/>: those of the whole batch.</param>
+    public abstract LossParts Loss(Tensor images, LossGoal goal, TensorView normalizers);
+
+    /// <summary>The loss of images that are a whole batch.</summary>
+    public LossParts Loss(Tensor images, Targets targets)
+    {
+        CheckImages(nameof(Loss), images);
+        var goal = Encode(images.Scope, targets, images.Shape);
+        return Loss(images, goal, goal.Normalizers.View);
+    }
 
     /// <summary>Per image, detections of descending score.</summary>
     public abstract RawDetection[][] Detect(Tensor images);

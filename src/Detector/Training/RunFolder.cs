@@ -47,6 +47,9 @@ internal sealed class RunFolder
         return run;
     }
 
+    /// <summary>The folder of a run that another rank writes.</summary>
+    public static RunFolder At(string path) => new(path);
+
     /// <summary>Makes the folder, an empty log and the configuration file.</summary>
     public void Create(string config)
     {

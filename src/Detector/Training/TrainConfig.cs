@@ -46,7 +46,11 @@ internal sealed record TrainConfig
     /// <summary>Side of the square network input in pixels, a multiple of 32.</summary>
     public int Imgsz { get; set; } = 512;
 
+    /// <summary>Pictures of a step, those of all ranks together.</summary>
     public int Batch { get; set; } = 16;
+
+    /// <summary>Pieces that a rank's pictures of a step are worked through in, one after the other: less memory, the same gradient but for batch norm.</summary>
+    public int Accumulate { get; set; } = 1;
 
     public int Epochs { get; set; } = 24;
 
@@ -96,6 +100,7 @@ internal sealed record TrainConfig
     {
         Require(Imgsz >= 64 && Imgsz % 32 == 0, "imgsz", "a multiple of 32, at least 64", Imgsz);
         Require(Batch >= 1, "batch", "at least 1", Batch);
+        Require(Accumulate >= 1, "accumulate", "at least 1", Accumulate);
         Require(Epochs >= 1, "epochs", "at least 1", Epochs);
         Require(Lr >= 0 && float.IsFinite(Lr), "lr", "a positive number, or 0 for the scaling rule", Lr);
         Require(Momentum is >= 0 and < 1, "momentum", "in [0, 1)", Momentum);

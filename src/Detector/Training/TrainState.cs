@@ -40,8 +40,20 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
         }
     }
 
-    public Dictionary<string, string> Metadata() => new()
+    /// <summary>Gives every rank what the first one has.</summary>
+    public void TakeFromFirst(RankGroup ranks)
     {
+        TensorView[] blocks = [parameters.Values, parameters.Buffers, .. optimizer.Blocks, .. average?.Blocks ?? []];
+        foreach (var block in blocks)
+            ranks.Group.Broadcast(block, root: 0);
+        string words = ranks.Gather(string.Join('\n', Metadata(ranks.Size).Select(m => $"{m.Key}={m.Value}")))[0];
+        Restore("rank 0", words.Split('\n').Select(line => line.Split('=')).ToDictionary(pair => pair[0], pair => pair[1]));
+    }
+
+    /// <param name="ranks">How many have trained it.</param>
+    public Dictionary<string, string> Metadata(int ranks) => new()
+    {
+        ["world_size"] = Text(ranks),
         ["step"] = Text(Step),
         ["optimizer_steps"] = Text(optimizer.Steps),
         ["average_updates"] = Text(average?.Updates ?? 0),
@@ -59,11 +71,16 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
             Load(path, file, name, view);
         foreach (var (name, view) in Extras(average is null ? [] : Weights))
             Load(path, file, name, view);
-        Step = Number<long>(path, file, "step");
-        optimizer.Steps = Number<long>(path, file, "optimizer_steps");
-        average?.Updates = Number<long>(path, file, "average_updates");
-        BestAp = Number<double>(path, file, "best_ap");
-        EvaluatedStep = Number<long>(path, file, "evaluated_step");
+        Restore(path, file.Metadata);
+    }
+
+    private void Restore(string path, IReadOnlyDictionary<string, string> metadata)
+    {
+        Step = Number<long>(path, metadata, "step");
+        optimizer.Steps = Number<long>(path, metadata, "optimizer_steps");
+        average?.Updates = Number<long>(path, metadata, "average_updates");
+        BestAp = Number<double>(path, metadata, "best_ap");
+        EvaluatedStep = Number<long>(path, metadata, "evaluated_step");
     }
 
     private IEnumerable<(string Name, TensorView View)> Weights =>
@@ -91,7 +108,7 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 
-    private static T Number<T>(string path, SafeTensorsFile file, string key) where T : IParsable<T> =>
-        file.Metadata.TryGetValue(key, out string? text) && T.TryParse(text, CultureInfo.InvariantCulture, out var value) ? value
+    private static T Number<T>(string path, IReadOnlyDictionary<string, string> metadata, string key) where T : IParsable<T> =>
+        metadata.TryGetValue(key, out string? text) && T.TryParse(text, CultureInfo.InvariantCulture, out var value) ? value
             : throw new DataException($"{path}: metadata {key} is missing or not a number; the file holds no training state");
 }

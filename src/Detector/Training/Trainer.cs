@@ -16,17 +16,18 @@ internal enum TrainOutcome
 }
 
 /// <summary>
-/// Trains a detector. <see cref="Run"/> is the whole order of things: batch, loss, gradients, update, and at the end of an epoch
-/// evaluation and checkpoint. Observers watch and change nothing.
+/// Trains a detector, on one device or as one of several ranks that do the same at the same time. <see cref="Run"/> is the whole order of
+/// things: batch, loss, gradients, update, and at the end of an epoch evaluation and checkpoint. Whatever decides how it goes on is known
+/// to all ranks; the first one alone writes files. Observers watch and change nothing.
 /// </summary>
 internal sealed class Trainer : IDisposable
 {
     private readonly TrainConfig config;
     private readonly RunFolder folder;
+    private readonly RankGroup ranks;
     private readonly Device device;
-    private readonly ICollective group;
     private readonly ITrainObserver observer;
-    private readonly IDataset validation;
+    private readonly IDataset training, validation;
     private readonly BatchLoader loader;
     private readonly DetectionModel model;
     private readonly ParameterSet parameters;
@@ -35,18 +36,43 @@ internal sealed class Trainer : IDisposable
     private readonly Schedule schedule;
     private readonly TrainState state;
     private readonly RunCurves curves;
+    private BatchGradient? gradient;
     private int anomaliesInARow;
-    private long savedStep;
+    private long? savedStep;
 
-    /// <summary>A new run in a folder that holds none.</summary>
-    public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer)
-    {
-        var (training, validation) = OpenData(config);
+    /// <summary>A new run on one device, in a folder that holds none.</summary>
+    public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer) =>
+        Start(config, path, RankGroup.Alone(device), observer);
+
+    /// <summary>A new run. Every rank calls it, with the same configuration.</summary>
+    public static Trainer Start(TrainConfig config, string path, RankGroup ranks, ITrainObserver observer) => Open(
+        ranks,
+        () => new Trainer(config, ranks.IsFirst ? RunFolder.New(path, config.Data) : RunFolder.At(path), ranks, observer),
         // Written last: a setting that does not fit the data must not leave half a run behind.
-        var trainer = new Trainer(config, RunFolder.New(path, config.Data), device, observer, training, validation);
+        trainer => ranks.Together(() => trainer.OnFirst(() => trainer.folder.Create(Effective(config)), "run folder")));
+
+    /// <summary>Goes on with a run from its last checkpoint; <paramref name="changes"/> override its configuration.</summary>
+    public static Trainer Resume(string path, IReadOnlyList<Setting> changes, Device device, ITrainObserver observer) =>
+        Resume(path, changes, RankGroup.Alone(device), observer);
+
+    /// <summary>The same on every rank. All read the configuration in the run's folder; the checkpoint is read by the first.</summary>
+    public static Trainer Resume(string path, IReadOnlyList<Setting> changes, RankGroup ranks, ITrainObserver observer) => Open(
+        ranks,
+        () =>
+        {
+            var folder = RunFolder.Open(path);
+            return new Trainer(ConfigKeys.Build([.. ConfigKeys.ReadFile(folder.Config), .. changes]), folder, ranks, observer);
+        },
+        trainer => trainer.GoOn(changes));
+
+    private static Trainer Open(RankGroup ranks, Func<Trainer> make, Action<Trainer> begin)
+    {
+        var trainer = ranks.Together(make);
         try
         {
-            trainer.folder.Create(Effective(config));
+            trainer.Join();
+            begin(trainer);
+            trainer.state.TakeFromFirst(ranks);
             return trainer;
         }
         catch
@@ -56,30 +82,15 @@ internal sealed class Trainer : IDisposable
         }
     }
 
-    /// <summary>Goes on with a run from its last checkpoint; <paramref name="changes"/> override its configuration.</summary>
-    public static Trainer Resume(string path, IReadOnlyList<Setting> changes, Device device, ITrainObserver observer)
+    private Trainer(TrainConfig config, RunFolder folder, RankGroup ranks, ITrainObserver observer)
     {
-        var folder = RunFolder.Open(path);
-        var config = ConfigKeys.Build([.. ConfigKeys.ReadFile(folder.Config), .. changes]);
-        var (training, validation) = OpenData(config);
-        var trainer = new Trainer(config, folder, device, observer, training, validation);
-        if (folder.HasCheckpoint)
-            trainer.Restore();
-        folder.TruncateLog(trainer.state.Step, trainer.state.EvaluatedStep);
-        trainer.curves.Reload();
-        observer.Note((folder.HasCheckpoint ? $"resumed {path}" : $"{path} has no checkpoint yet: begins again") + $" at step {trainer.state.Step} of {trainer.TotalSteps}"
-            + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
-            + (trainer.state.Step >= trainer.TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
-        AtomicFile.WriteText(folder.Config, Effective(config));
-        return trainer;
-    }
-
-    private Trainer(TrainConfig config, RunFolder folder, Device device, ITrainObserver observer, IDataset training, IDataset validation)
-    {
-        (this.config, this.folder, this.device, this.observer, this.validation) = (config, folder, device, observer, validation);
-        group = new SingleRank(device);
+        (this.config, this.folder, this.ranks, this.observer) = (config, folder, ranks, observer);
+        device = ranks.Device;
+        (training, validation) = OpenData(config);
         model = ModelCatalog.Create(config.Model, training.Classes, config.Alpha);
         model.Info.CheckImageSize(config.Imgsz);
+        if (config.Batch < ranks.Size * config.Accumulate)
+            throw new DataException($"configuration: batch expects at least {ranks.Size * config.Accumulate}, a picture for each of {ranks.Size} ranks and {config.Accumulate} pieces, but is {config.Batch}");
         loader = new BatchLoader(training, new BatchLoaderOptions
         {
             BatchSize = config.Batch,
@@ -87,7 +98,7 @@ internal sealed class Trainer : IDisposable
             Augment = config.Augment,
             Seed = config.Seed,
             Workers = config.Workers,
-            Share = Share.Of(config.Batch, group.Size, group.Rank),
+            Share = ranks.ShareOf(config.Batch),
         });
         parameters = new ParameterSet(model, device, config.Seed, GroupRules.Ttfnet);
         optimizer = config.Optimizer == OptimizerKind.Sgd
@@ -104,6 +115,29 @@ internal sealed class Trainer : IDisposable
             $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
         observer.Note(FormattableString.Invariant(
             $"rate {rate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : $" ({model.Info.PublishedRate})"));
+    }
+
+    /// <summary>Makes the ranks one run: they agree on what they train, and share what has to be common.</summary>
+    private void Join()
+    {
+        RankAgreement.Check(ranks, config, training);
+        gradient = new BatchGradient(model, parameters, ranks, config.Imgsz, config.Accumulate);
+    }
+
+    private void GoOn(IReadOnlyList<Setting> changes)
+    {
+        bool hasCheckpoint = ranks.Any(ranks.IsFirst && folder.HasCheckpoint);
+        if (hasCheckpoint)
+            Restore();
+        observer.Note((hasCheckpoint ? $"resumed {folder.Path}" : $"{folder.Path} has no checkpoint yet: begins again") + $" at step {state.Step} of {TotalSteps}"
+            + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
+            + (state.Step >= TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
+        ranks.Together(() => OnFirst(() =>
+        {
+            folder.TruncateLog(state.Step, state.EvaluatedStep);
+            curves.Reload();
+            AtomicFile.WriteText(folder.Config, Effective(config));
+        }, "run folder"));
     }
 
     public RunFolder Folder => folder;
@@ -127,10 +161,14 @@ internal sealed class Trainer : IDisposable
         {
             return RunEpochs(stop);
         }
-        catch (Exception e) when (e is DataException or IOException or UnauthorizedAccessException && state.Step > savedStep)
+        catch (Exception e)
         {
-            Save();
-            observer.Note($"saved at step {state.Step}; once the fault is mended go on with --resume {folder.Path}");
+            if (e is DataException or RankException or IOException or UnauthorizedAccessException && state.Step > (savedStep ?? 0))
+            {
+                Save();
+                observer.Note($"saved at step {state.Step}; once the fault is mended go on with --resume {folder.Path}");
+            }
+            ranks.Group.Fail(e);
             throw;
         }
     }
@@ -148,17 +186,16 @@ internal sealed class Trainer : IDisposable
             int epoch = (int)(state.Step / loader.StepsPerEpoch);
             foreach (var batch in Batches(epoch))
             {
-                if (stop.IsCancellationRequested || state.Step >= TotalSteps)
-                    break;
                 using (batch)
                 {
+                    if (state.Step >= TotalSteps || ranks.Any(stop.IsCancellationRequested))
+                        break;
                     if (state.Step == 0)
-                        using (device.HostWork("picture of the first batch"))
-                            BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes);
+                        ranks.Together(() => OnFirst(() => BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes), "picture of the first batch"));
                     Step(epoch, batch);
                 }
             }
-            complete = !stop.IsCancellationRequested && (!EvaluationIsDue || Evaluate(stop));
+            complete = !ranks.Any(stop.IsCancellationRequested) && (!EvaluationIsDue || Evaluate(stop));
             Save();
         }
         if (complete)
@@ -173,15 +210,21 @@ internal sealed class Trainer : IDisposable
         using var batches = loader.Epoch(epoch, (int)(state.Step % loader.StepsPerEpoch)).GetEnumerator();
         while (true)
         {
-            using (device.HostWork("waiting for pictures"))
-                if (!batches.MoveNext())
-                    yield break;
+            if (!ranks.Together(() => Next(batches)))
+                yield break;
             yield return batches.Current;
         }
     }
 
+    private bool Next(IEnumerator<Batch> batches)
+    {
+        using var work = device.HostWork("waiting for pictures");
+        return batches.MoveNext();
+    }
+
     public void Dispose()
     {
+        gradient?.Dispose();
         average?.Dispose();
         optimizer.Dispose();
         parameters.Dispose();
@@ -205,54 +248,38 @@ internal sealed class Trainer : IDisposable
         long start = Stopwatch.GetTimestamp();
         float rate = schedule.Rate(state.Step);
         model.Train(true);
-        parameters.BeginGradients();
-        List<(string Name, float Value)> losses = [];
-        string? broken;
+        var losses = gradient!.Compute(batch);
+        string? broken = null;
         bool applied = false;
-        using (var scope = new StepScope(device, record: true))
+        if (losses.Broken is { } part)
         {
-            var images = ModelInput.Normalize(scope, batch.Pixels.AsSpan(0, batch.Count * config.Imgsz * config.Imgsz * 3), batch.Count, config.Imgsz, config.Imgsz);
-            var parts = model.Loss(images, TargetsOf(batch));
-            foreach (var (name, value) in parts.Parts)
-                losses.Add((name, Read(value)));
-            broken = losses.Where(l => !float.IsFinite(l.Value)).Select(l => "loss part " + l.Name).FirstOrDefault();
-            if (broken is null)
-            {
-                scope.Backward(parts.Values);
-                parameters.CompleteGradients();
-            }
-        }
-        if (broken is not null)
+            broken = $"loss part {part.Part}";
             parameters.RestoreBuffers();
+        }
         else
         {
-            group.AllReduce(parameters.Gradients, Reduction.Sum);
             optimizer.Step(rate);
             applied = optimizer.LastFinite;
             if (!applied)
                 broken = "the gradient";
-            else if (!WeightsAreFinite())
+            else if (ranks.Any(!WeightsAreFinite()))
                 broken = "a weight after the update";
             else
                 average?.Update();
         }
         state.Step++;
         if (broken is not null)
-            Handle(new Anomaly(state.Step, broken, [.. batch.Samples.Select(s => s.ImagePath)]), applied);
+            Handle(new Anomaly(state.Step, broken, PicturesOf(batch, losses.Broken?.Rank), ranks.Size > 1 ? losses.Broken?.Rank : null), applied);
         else
             anomaliesInARow = 0;
-        Report(epoch, rate, losses, batch.Count, Stopwatch.GetElapsedTime(start).TotalSeconds);
+        Report(epoch, rate, losses.Whole, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
-    private static Targets TargetsOf(Batch batch) => new(
-        [.. batch.Boxes.Select(boxes => boxes.SelectMany(b => new[] { b.X1, b.Y1, b.X2, b.Y2 }).ToArray())],
-        [.. batch.Boxes.Select(boxes => boxes.Select(b => b.Class).ToArray())]);
-
-    private float Read(Tensor scalar)
+    /// <summary>Paths of the pictures that a rank, or all of them, had in this step.</summary>
+    private string[] PicturesOf(Batch batch, int? rank)
     {
-        Span<float> value = stackalloc float[1];
-        device.Download(scalar.View, value);
-        return value[0];
+        string[] paths = ranks.Gather(string.Join('\n', batch.Samples.Select(s => s.ImagePath)));
+        return [.. (rank is { } one ? [paths[one]] : paths).SelectMany(p => p.Split('\n'))];
     }
 
     /// <summary>Of the parameters and the running statistics; gradients that are finite can still take them over the edge.</summary>
@@ -275,7 +302,7 @@ internal sealed class Trainer : IDisposable
     private void Handle(Anomaly anomaly, bool applied)
     {
         anomaliesInARow++;
-        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && folder.HasCheckpoint;
+        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && savedStep is not null;
         if (config.NonFinite == NonFinitePolicy.Stop || (applied && !rollsBack))
             throw new TrainingException($"{anomaly}. Lower lr, lengthen warmup_steps, or set non_finite=skip; the last checkpoint in {folder.Path} is whole");
         if (anomaliesInARow >= Anomaly.Limit)
@@ -291,13 +318,12 @@ internal sealed class Trainer : IDisposable
             observer.Note($"{anomaly}; the step was left out");
     }
 
-    private void Report(int epoch, float rate, List<(string Name, float Value)> losses, int images, double seconds)
+    private void Report(int epoch, float rate, IReadOnlyList<(string Name, float Value)> losses, double seconds) => OnFirst(() =>
     {
-        using var work = device.HostWork("log and progress");
         curves.Step(epoch, state.Step, rate, losses, optimizer.LastNorm);
-        observer.Stepped(new StepReport(epoch, state.Step, TotalSteps, rate, optimizer.LastNorm, losses, images / seconds,
+        observer.Stepped(new StepReport(epoch, state.Step, TotalSteps, rate, optimizer.LastNorm, losses, config.Batch / seconds,
             TimeSpan.FromSeconds(seconds * (TotalSteps - state.Step))));
-    }
+    }, "log and progress");
 
     private bool EvaluationIsDue => state.Step > state.EvaluatedStep
         && (state.Step >= TotalSteps || state.Step % ((long)loader.StepsPerEpoch * config.EvalInterval) == 0);
@@ -310,10 +336,15 @@ internal sealed class Trainer : IDisposable
         bool done = false;
         state.WithFinalWeights(() =>
         {
+            ranks.Group.Broadcast(parameters.Buffers, root: 0); // the statistics that the checkpoint holds, wherever those of the ranks differ
             EvaluatedSet found;
             using (device.HostWork("evaluation: pictures and boxes"))
-                found = Evaluator.Run(model, config.Imgsz, device, validation, config.Workers, observer.Evaluating, stop);
-            if (stop.IsCancellationRequested)
+                found = Evaluator.Run(model, config.Imgsz, ranks, validation, config.Workers, observer.Evaluating, stop);
+            if (ranks.Any(stop.IsCancellationRequested))
+                return;
+            done = true;
+            state.EvaluatedStep = state.Step;
+            if (!ranks.IsFirst)
                 return;
             CocoResult result;
             using (device.HostWork("evaluation: metric"))
@@ -331,25 +362,37 @@ internal sealed class Trainer : IDisposable
                 if (state.Step >= TotalSteps)
                     EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
             }
-            state.EvaluatedStep = state.Step;
             observer.Evaluated(new EvaluationReport(epoch, state.Step, result, best, Stopwatch.GetElapsedTime(start)));
-            done = true;
         });
         return done;
     }
 
     private void Save()
     {
-        using var work = device.HostWork("checkpoints");
-        state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata()));
+        OnFirst(() => state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata(ranks.Size))), "checkpoints");
         savedStep = state.Step;
     }
 
     private void Restore()
     {
-        var file = SafeTensorsFile.Read(folder.Last);
-        new ModelFile(folder.Last, file).RequireSame(model.Info);
-        state.Restore(folder.Last, file);
+        ranks.Together(() => OnFirst(() =>
+        {
+            var file = SafeTensorsFile.Read(folder.Last);
+            new ModelFile(folder.Last, file).RequireSame(model.Info);
+            state.Restore(folder.Last, file);
+        }, "checkpoints"));
+        state.TakeFromFirst(ranks);
         savedStep = state.Step;
+    }
+
+    /// <summary>Work that the first rank does for all.</summary>
+    /// <param name="work">What it does.</param>
+    /// <param name="name">Of its row in a profile.</param>
+    private void OnFirst(Action work, string name)
+    {
+        if (!ranks.IsFirst)
+            return;
+        using (device.HostWork(name))
+            work();
     }
 }

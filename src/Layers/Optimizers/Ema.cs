@@ -27,6 +27,9 @@ internal sealed class Ema : IDisposable
     /// <summary>The averages by the names of parameters and buffers.</summary>
     public IEnumerable<(string Name, TensorView View)> State => set.SlicesOf(values).Concat(set.BufferSlicesOf(buffers));
 
+    /// <summary>The blocks of <see cref="State"/>: parameters, buffers.</summary>
+    public IReadOnlyList<TensorView> Blocks => [values, buffers];
+
     /// <summary>Takes the present parameters and buffers into the average.</summary>
     public void Update()
     {

@@ -45,6 +45,9 @@ internal abstract class Optimizer(ParameterSet set, float clipNorm) : IDisposabl
     /// <summary>Everything a checkpoint needs besides <see cref="Steps"/>: a view per block and parameter, named "block.parameter".</summary>
     public IEnumerable<(string Name, TensorView View)> State => blocks.SelectMany(b => Set.SlicesOf(b.Block, b.Name + "."));
 
+    /// <summary>The blocks of <see cref="State"/>, each as long as the parameters.</summary>
+    public IEnumerable<TensorView> Blocks => blocks.Select(b => b.Block);
+
     protected Device Device => Set.Device;
 
     /// <summary>Updates all parameters once; bias correction and warm-up of the rate count only steps that took effect.</summary>

@@ -7,7 +7,8 @@ namespace CudaKernels.Detection;
 /// <param name="Heatmap">(N,H,W,classes): a Gaussian at every object, exactly 1 at its centre.</param>
 /// <param name="Boxes">(N,H,W,4): the box a cell answers for, in input pixels.</param>
 /// <param name="Weights">(N,H,W): zero where a cell answers for none.</param>
-internal readonly record struct TtfGoal(Tensor Heatmap, Tensor Boxes, Tensor Weights)
+/// <param name="Normalizers">The number of peaks of the heatmap and the sum of the weights.</param>
+internal sealed record TtfGoal(Tensor Heatmap, Tensor Boxes, Tensor Weights, Tensor Normalizers) : LossGoal(Normalizers)
 {
     /// <param name="scope">Owns the maps.</param>
     /// <param name="logits">Shape of the heatmap.</param>
@@ -24,11 +25,27 @@ internal readonly record struct TtfGoal(Tensor Heatmap, Tensor Boxes, Tensor Wei
         var goal = new TtfGoal(
             scope.Rent(logits, nameof(TtfGoal)),
             scope.Rent(new Shape(batch, height, width, 4), nameof(TtfGoal)),
-            scope.Rent(new Shape(batch, height, width), nameof(TtfGoal)));
+            scope.Rent(new Shape(batch, height, width), nameof(TtfGoal)),
+            scope.Rent(new Shape(2), nameof(TtfGoal)));
         scope.Device.Run(new TtfTargets(boxes.View, classes.View, ends.View, goal.Heatmap.View, goal.Boxes.View, goal.Weights.View,
             alpha, alpha, stride));
+        var (peaks, weight) = Split(goal.Normalizers.View);
+        scope.Device.Run(new HeatmapPositives(goal.Heatmap.View, peaks));
+        scope.Device.Run(new WeightTotal(goal.Weights.View, weight));
         return goal;
     }
+
+    /// <summary>The maps and the whole batch's normalizers as tensors of the scope that computes the loss.</summary>
+    public (Tensor Heatmap, Tensor Boxes, Tensor Weights, (Tensor Peaks, Tensor Weight) Totals) In(StepScope scope, TensorView normalizers)
+    {
+        var (peaks, weight) = Split(normalizers);
+        return (Borrow(Heatmap.View), Borrow(Boxes.View), Borrow(Weights.View), (Borrow(peaks), Borrow(weight)));
+
+        Tensor Borrow(TensorView view) => scope.Borrow(view, nameof(TtfGoal));
+    }
+
+    private static (TensorView Peaks, TensorView Weight) Split(TensorView normalizers) =>
+        (normalizers.Slice(0, new Shape(1)), normalizers.Slice(1, new Shape(1)));
 
     private static Tensor Upload<T>(StepScope scope, T[] values, Shape shape, DType type) where T : unmanaged =>
         scope.Upload<T>(values, shape, nameof(TtfGoal), type);

@@ -47,15 +47,18 @@ internal sealed class TtfNet : DetectionModel
 
     public override ModelInfo Info { get; }
 
-    public override LossParts Loss(Tensor images, Targets targets)
+    public override LossGoal Encode(StepScope scope, Targets targets, Shape images) => TtfGoal.Encode(
+        scope, new Shape(images[0], images[1] / CellStride, images[2] / CellStride, Info.Classes.Count), targets, CellStride, alpha);
+
+    public override LossParts Loss(Tensor images, LossGoal goal, TensorView normalizers)
     {
         CheckImages(nameof(Loss), images);
         var (logits, sizes) = Forward(images);
-        var goal = TtfGoal.Encode(images.Scope, logits.Shape, targets, CellStride, alpha);
+        var (heatmap, boxes, weights, totals) = ((TtfGoal)goal).In(images.Scope, normalizers);
         return new LossParts(
         [
-            ("heatmap", Losses.HeatmapFocal(logits, goal.Heatmap)),
-            ("box", Losses.TtfBox(sizes, goal.Boxes, goal.Weights, CellStride, SizeWeight)),
+            ("heatmap", Losses.HeatmapFocal(logits, heatmap, normalizer: totals.Peaks)),
+            ("box", Losses.TtfBox(sizes, boxes, weights, CellStride, SizeWeight, totals.Weight)),
         ]);
     }
 
