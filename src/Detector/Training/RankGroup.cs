@@ -63,13 +63,14 @@ internal sealed class RankGroup(ICollective group, Device device)
     /// Work that may fail on one rank alone. Either it is done on all, or none goes on: the one that failed with its own error, the others with
     /// one that names it.
     /// </summary>
-    /// <exception cref="RankException">It failed on another rank.</exception>
+    /// <exception cref="CollectiveException">It failed on another rank.</exception>
     public T Together<T>(Func<T> work)
     {
         T? result = default;
         Exception? error = null;
         try
         {
+            using var busy = device.Occupy(); // the others wait for as long as it takes
             result = work();
         }
         catch (Exception e)
@@ -91,7 +92,7 @@ internal sealed class RankGroup(ICollective group, Device device)
         if (failed < 0)
             return result!;
         (result as IDisposable)?.Dispose();
-        throw new RankException(failed, words[failed]);
+        throw new CollectiveException(failed, $"rank {failed}: {words[failed]}");
     }
 
     /// <inheritdoc cref="Together{T}(Func{T})"/>
@@ -120,13 +121,4 @@ internal sealed class RankGroup(ICollective group, Device device)
             device.Return(all);
         }
     }
-}
-
-/// <summary>Another rank cannot go on, and said why.</summary>
-internal sealed class RankException : Exception
-{
-    internal RankException(int rank, string message) : base($"rank {rank}: {message}") => Rank = rank;
-
-    /// <summary>The rank that failed.</summary>
-    public int Rank { get; }
 }

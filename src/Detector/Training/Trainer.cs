@@ -37,6 +37,7 @@ internal sealed class Trainer : IDisposable
     private readonly TrainState state;
     private readonly RunCurves curves;
     private BatchGradient? gradient;
+    private bool computing; // a gradient: the running statistics are ahead of the weights
     private int anomaliesInARow;
     private long? savedStep;
 
@@ -163,8 +164,10 @@ internal sealed class Trainer : IDisposable
         }
         catch (Exception e)
         {
-            if (e is DataException or RankException or IOException or UnauthorizedAccessException && state.Step > (savedStep ?? 0))
+            if (e is DataException or CollectiveException or IOException or UnauthorizedAccessException && state.Step > (savedStep ?? 0))
             {
+                if (computing)
+                    parameters.RestoreBuffers();
                 Save();
                 observer.Note($"saved at step {state.Step}; once the fault is mended go on with --resume {folder.Path}");
             }
@@ -248,7 +251,9 @@ internal sealed class Trainer : IDisposable
         long start = Stopwatch.GetTimestamp();
         float rate = schedule.Rate(state.Step);
         model.Train(true);
+        computing = true;
         var losses = gradient!.Compute(batch);
+        computing = false;
         string? broken = null;
         bool applied = false;
         if (losses.Broken is { } part)
@@ -260,14 +265,14 @@ internal sealed class Trainer : IDisposable
         {
             optimizer.Step(rate);
             applied = optimizer.LastFinite;
-            if (!applied)
-                broken = "the gradient";
-            else if (ranks.Any(!WeightsAreFinite()))
-                broken = "a weight after the update";
-            else
-                average?.Update();
         }
         state.Step++;
+        if (applied && ranks.Any(!WeightsAreFinite()))
+            broken = "a weight after the update";
+        else if (applied)
+            average?.Update();
+        else
+            broken ??= "the gradient";
         if (broken is not null)
             Handle(new Anomaly(state.Step, broken, PicturesOf(batch, losses.Broken?.Rank), ranks.Size > 1 ? losses.Broken?.Rank : null), applied);
         else
