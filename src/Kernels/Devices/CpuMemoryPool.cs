@@ -2,14 +2,18 @@ using System.Runtime.InteropServices;
 
 namespace CudaKernels.Kernels.Devices;
 
-/// <summary>Host memory in 64-byte aligned blocks.</summary>
+/// <summary>Host memory in 64-byte aligned blocks; large ones in <see cref="HugePages"/>.</summary>
 internal sealed unsafe class CpuMemoryPool(Device device) : MemoryPool(device)
 {
     protected override DeviceBuffer? Allocate(long bytes)
     {
         try
         {
-            return new DeviceBuffer(Device, (nint)NativeMemory.AlignedAlloc((nuint)bytes, 64), bytes);
+            bool huge = HugePages.Suit(bytes);
+            void* block = NativeMemory.AlignedAlloc((nuint)bytes, huge ? HugePages.Size : 64u);
+            if (huge)
+                HugePages.Advise(block, bytes);
+            return new DeviceBuffer(Device, (nint)block, bytes);
         }
         catch (OutOfMemoryException)
         {

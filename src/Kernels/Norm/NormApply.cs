@@ -33,7 +33,7 @@ internal readonly unsafe record struct NormApply(
             rows.Expand(new ReadOnlySpan<float>(scale, rows.Channels), scale);
             rows.Expand(Beta.AsFloats(), beta);
         }
-        var body = new Rows(X.F32, Residual.F32, Y.F32, scratch.F32, Layout.ImageLength, rows, Activation.Factor);
+        var body = new Rows(X.F32, Residual.F32, Y.F32, scratch.F32, Layout.ImageLength, rows, Activation.Factor, PastCache.Suits(Y));
         device.For(checked(Layout.Images * rows.Tasks), body, VectorRange.Grain(rows.Width));
     }
 
@@ -88,7 +88,8 @@ internal readonly unsafe record struct NormApply(
     }
 
     /// <summary>Parameters of an image: mean, scale, β of each lane.</summary>
-    private readonly struct Rows(float* x, float* residual, float* y, float* parameters, long imageLength, ChannelPeriod rows, float factor) : IVectorRange
+    private readonly struct Rows(
+        float* x, float* residual, float* y, float* parameters, long imageLength, ChannelPeriod rows, float factor, bool pastCache) : IVectorRange
     {
         public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
         {
@@ -107,12 +108,17 @@ internal readonly unsafe record struct NormApply(
         {
             float* source = x + offset, target = y + offset, other = residual, s = m + rows.Width, b = s + rows.Width;
             var negative = TVector.Create(factor);
+            bool stream = pastCache && target != source && PastCache.Aligned<TVector>(target + from);
             if (other == null)
             {
                 for (int j = from; j < to; j += TVector.Count)
                 {
                     var value = TVector.Fma(TVector.Load(source + j) - TVector.Load(m + j), TVector.Load(s + j), TVector.Load(b + j));
-                    TVector.Store(Activation.Apply(value, negative), target + j);
+                    value = Activation.Apply(value, negative);
+                    if (stream)
+                        TVector.Stream(value, target + j);
+                    else
+                        TVector.Store(value, target + j);
                 }
                 return;
             }
@@ -120,7 +126,11 @@ internal readonly unsafe record struct NormApply(
             for (int j = from; j < to; j += TVector.Count)
             {
                 var value = TVector.Fma(TVector.Load(source + j) - TVector.Load(m + j), TVector.Load(s + j), TVector.Load(b + j));
-                TVector.Store(Activation.Apply(value + TVector.Load(other + j), negative), target + j);
+                value = Activation.Apply(value + TVector.Load(other + j), negative);
+                if (stream)
+                    TVector.Stream(value, target + j);
+                else
+                    TVector.Store(value, target + j);
             }
         }
     }

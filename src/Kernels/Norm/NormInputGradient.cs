@@ -43,7 +43,7 @@ internal readonly unsafe record struct NormInputGradient(
         }
         float* y = Activation.Kind == ActivationKind.None ? GradY.F32 : Y.F32; // any view will do: the factor is 1
         var body = new Rows(Training ? X.F32 : null, y, GradY.F32, GradX.F32, GradResidual.F32, scratch.F32, Layout.ImageLength, rows, Activation.Factor,
-            Accumulate, AccumulateResidual);
+            Accumulate, AccumulateResidual, PastCache.Suits(GradX));
         device.For(checked(Layout.Images * rows.Tasks), body, VectorRange.Grain(rows.Width));
     }
 
@@ -130,7 +130,7 @@ internal readonly unsafe record struct NormInputGradient(
 
     private readonly struct Rows(
         float* x, float* y, float* gradY, float* gradX, float* gradResidual, float* parameters, long imageLength, ChannelPeriod rows,
-        float factor, bool accumulate, bool accumulateResidual) : IVectorRange
+        float factor, bool accumulate, bool accumulateResidual, bool pastCache) : IVectorRange
     {
         public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
         {
@@ -151,13 +151,17 @@ internal readonly unsafe record struct NormInputGradient(
             float* data = x + offset, output = y + offset, grad = gradY + offset, target = gradX + offset, residual = gradResidual + offset;
             float* scale = own.Scale, mean = own.Mean, constant = own.Offset, slope = own.Slope;
             var negative = TVector.Create(factor);
+            bool stream = pastCache && !add && target != grad && PastCache.Aligned<TVector>(target + from);
             for (int j = from; j < to; j += TVector.Count)
             {
                 var g = Activation.Gradient(TVector.Load(output + j), TVector.Load(grad + j), negative);
                 var result = g * TVector.Load(scale + j);
                 if (training)
                     result -= TVector.Fma(TVector.Load(data + j) - TVector.Load(mean + j), TVector.Load(slope + j), TVector.Load(constant + j));
-                TVector.Store(add ? TVector.Load(target + j) + result : result, target + j);
+                if (stream)
+                    TVector.Stream(result, target + j);
+                else
+                    TVector.Store(add ? TVector.Load(target + j) + result : result, target + j);
                 if (branch)
                     TVector.Store(addBranch ? TVector.Load(residual + j) + g : g, residual + j);
             }

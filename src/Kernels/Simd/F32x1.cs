@@ -23,6 +23,8 @@ internal readonly unsafe struct F32x1 : ISimd<F32x1>
 
     public static void Store(F32x1 value, float* to) => *to = value.v;
 
+    public static void Stream(F32x1 value, float* to) => *to = value.v;
+
     public static F32x1 Fma(F32x1 a, F32x1 b, F32x1 c) => new(a.v * b.v + c.v);
 
     public static F32x1 Min(F32x1 a, F32x1 b) => new(MathF.Min(a.v, b.v));

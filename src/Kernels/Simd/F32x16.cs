@@ -33,6 +33,9 @@ internal readonly unsafe struct F32x16 : ISimd<F32x16>
     public static void Store(F32x16 value, float* to) => value.v.Store(to);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(F32x16 value, float* to) => value.v.StoreAlignedNonTemporal(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) => new(Vector512.MultiplyAddEstimate(a.v, b.v, c.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -34,6 +34,9 @@ internal readonly unsafe struct F32x4 : ISimd<F32x4>
     public static void Store(F32x4 value, float* to) => value.v.Store(to);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(F32x4 value, float* to) => value.v.StoreAlignedNonTemporal(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x4 Fma(F32x4 a, F32x4 b, F32x4 c) => new(Vector128.MultiplyAddEstimate(a.v, b.v, c.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

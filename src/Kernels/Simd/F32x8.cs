@@ -34,6 +34,9 @@ internal readonly unsafe struct F32x8 : ISimd<F32x8>
     public static void Store(F32x8 value, float* to) => value.v.Store(to);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(F32x8 value, float* to) => value.v.StoreAlignedNonTemporal(to);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x8 Fma(F32x8 a, F32x8 b, F32x8 c) => new(Vector256.MultiplyAddEstimate(a.v, b.v, c.v));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

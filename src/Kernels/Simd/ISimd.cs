@@ -22,6 +22,9 @@ internal unsafe interface ISimd<T> : IAdditionOperators<T, T, T>, ISubtractionOp
 
     static abstract void Store(T value, float* to);
 
+    /// <summary>A store past the caches; the address is a multiple of the vector's size.</summary>
+    static abstract void Stream(T value, float* to);
+
     /// <summary>a·b + c, rounded once where the hardware can.</summary>
     static abstract T Fma(T a, T b, T c);
 

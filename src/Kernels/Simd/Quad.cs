@@ -46,6 +46,15 @@ internal readonly unsafe struct Quad<T> : ISimd<Quad<T>> where T : unmanaged, IS
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Stream(Quad<T> value, float* to)
+    {
+        T.Stream(value.a, to);
+        T.Stream(value.b, to + T.Count);
+        T.Stream(value.c, to + 2 * T.Count);
+        T.Stream(value.d, to + 3 * T.Count);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Quad<T> Fma(Quad<T> a, Quad<T> b, Quad<T> c) =>
         new(T.Fma(a.a, b.a, c.a), T.Fma(a.b, b.b, c.b), T.Fma(a.c, b.c, c.c), T.Fma(a.d, b.d, c.d));
 

@@ -1,0 +1,15 @@
+namespace CudaKernels.Kernels.Simd;
+
+/// <summary>
+/// Stores past the caches for results of which little would still be there when they are read: an ordinary store first fetches the line it is
+/// about to overwrite, and drives out what the pass reads. A processor without such stores makes ordinary ones.
+/// </summary>
+internal static unsafe class PastCache
+{
+    private const long WorthwhileBytes = 4 << 20;
+
+    public static bool Suits(TensorView result) => result.Bytes >= WorthwhileBytes;
+
+    /// <summary>Whether stores of the vector may start there.</summary>
+    public static bool Aligned<TVector>(float* to) where TVector : unmanaged, ISimd<TVector> => (nint)to % (TVector.Count * sizeof(float)) == 0;
+}
