@@ -3,6 +3,8 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using CudaKernels.Comm;
+using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 
 namespace CudaKernels.Cli;
@@ -50,8 +52,8 @@ internal static class EnvCommand
         ("image library", Detection.ImageFile.LibraryVersion),
         ("cuda driver", Driver("cuda") ?? $"for CUDA {CudaDriver.Version}"),
         ("opencl", Driver("opencl") ?? "found"),
-        ("mpi", Library("libmpi.so.40")),
-        ("nccl", Library("libnccl.so.2")),
+        ("mpi", Found(() => MpiNative.Load().Version)),
+        ("nccl", Found(NcclVersion)),
     ];
 
     private static string Auto()
@@ -65,6 +67,21 @@ internal static class EnvCommand
 
     private static string YesNo(bool value) => value ? "yes" : "no";
 
-    /// <summary>Whether the loader finds the library, or the loader's own reason.</summary>
-    private static string Library(string name) => GpuLibraries.Problem(name) is { } problem ? $"not used: {problem}" : $"{name} found";
+    private static string NcclVersion()
+    {
+        using var library = NcclNative.Load();
+        return $"version {library.Version / 10000}.{library.Version / 100 % 100}.{library.Version % 100}";
+    }
+
+    private static string Found(Func<string> describe)
+    {
+        try
+        {
+            return describe();
+        }
+        catch (KernelException e)
+        {
+            return $"not used: {e.Message}";
+        }
+    }
 }

@@ -14,7 +14,11 @@ internal sealed unsafe class InProcessCollective : HostCollective
     private readonly InProcessGroup group;
     private readonly int member;
 
-    private InProcessCollective(InProcessGroup group, int member, Device device) : base(device) => (this.group, this.member) = (group, member);
+    private InProcessCollective(InProcessGroup group, int member, Device device) : base(device)
+    {
+        (this.group, this.member) = (group, member);
+        group.Join(member);
+    }
 
     public override int Rank => member;
 

@@ -16,12 +16,15 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
     private readonly int[] numbers = new int[ranks.Length];
     private readonly InProcessGroup?[] children = new InProcessGroup?[ranks.Length];
     private readonly Lock counting = new();
-    private int arrived, round, left = -1;
+    private int arrived, round;
+    private Departure? left;
 
     public int Size => ranks.Length;
 
     /// <summary>Where the members' values lie, from <see cref="Enter"/> to <see cref="Leave"/>.</summary>
     public ReadOnlySpan<nint> Addresses => addresses;
+
+    public void Join(int member) => world.Joined(ranks[member]);
 
     /// <summary>Returns once all members are here and have come for the same.</summary>
     /// <exception cref="CollectiveException">They have not, or one of the run's ranks has failed.</exception>
@@ -63,8 +66,8 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
     /// <summary>The member does not come again.</summary>
     public void Quit(int member)
     {
-        Interlocked.CompareExchange(ref left, member, -1);
-        world.Wake();
+        Interlocked.CompareExchange(ref left, new(member, Stopwatch.GetTimestamp()), null);
+        world.Left(ranks[member]);
     }
 
     private void Meet(int member, bool mayFail)
@@ -100,15 +103,14 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
 
     private void Sleep(int member, int seen, bool mayFail)
     {
-        while (!world.Sleep(ranks[member], calls[member], () => Volatile.Read(ref round) != seen || mayFail && Volatile.Read(ref left) >= 0))
+        while (!world.Sleep(ranks[member], calls[member], () => Volatile.Read(ref round) != seen, HasLeft))
             if (mayFail && Withdraw(seen))
                 world.ThrowIfFailed(calls[member]);
-        if (mayFail && Withdraw(seen))
-        {
-            world.Fail(new(ranks[left], "has left", "it ended its part of the group while others go on"));
-            world.ThrowIfFailed(calls[member]);
-        }
     }
+
+    /// <summary>Who fails leaves its groups too, often before it says so: a moment later it has.</summary>
+    private RankFailure? HasLeft() => Volatile.Read(ref left) is { } gone && Stopwatch.GetElapsedTime(gone.Since) > world.Looks
+        ? new(ranks[gone.Member], "has left", "it ended its part of the group while others go on") : null;
 
     /// <summary>Takes the arrival back, so that nobody touches the memory of a member that is gone.</summary>
     /// <returns>False: too late, all have arrived.</returns>
@@ -122,4 +124,6 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
             return true;
         }
     }
+
+    private sealed record Departure(int Member, long Since);
 }

@@ -6,19 +6,20 @@ namespace CudaKernels.Comm;
 /// <summary>What all groups of one run have in common: where its ranks are, who has failed, and the one place where threads that wait sleep.</summary>
 internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan patience)
 {
-    private static readonly TimeSpan Look = TimeSpan.FromSeconds(0.5);
-
     private readonly object gate = new();
     private readonly StallWatch watch = new(devices.Count, patience);
-    private readonly TimeSpan looks = patience / 8 < Look ? patience / 8 : Look;
     private readonly int[] waiting = new int[devices.Count];
     private readonly long[] finished = new long[devices.Count];
+    private readonly int[] memberships = new int[devices.Count];
     private readonly CollectiveCall[] calls = new CollectiveCall[devices.Count];
     private RankFailure? failure;
     private int sleepers;
     private long looked;
 
     public int Size => devices.Count;
+
+    /// <summary>How often who waits looks around.</summary>
+    public TimeSpan Looks { get; } = TimeSpan.FromSeconds(Math.Min(0.5, patience.TotalSeconds / 8));
 
     public RankFailure? Failure => Volatile.Read(ref failure);
 
@@ -36,6 +37,10 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
             throw reason.During(call);
     }
 
+    public void Joined(int rank) => Interlocked.Increment(ref memberships[rank]);
+
+    public void Left(int rank) => Interlocked.Decrement(ref memberships[rank]);
+
     public void Finished(int rank) => Interlocked.Increment(ref finished[rank]);
 
     /// <summary>Something changed that a sleeper may wait for.</summary>
@@ -47,9 +52,12 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
                 Monitor.PulseAll(gate);
     }
 
-    /// <summary>Sleeps until <paramref name="done"/>, unless the run fails before; while it sleeps it looks whether anyone hangs.</summary>
+    /// <summary>
+    /// Sleeps until <paramref name="done"/>, unless the run fails before; from time to time it looks whether anyone hangs and whether
+    /// <paramref name="judge"/> finds something wrong.
+    /// </summary>
     /// <returns>Whether it is done.</returns>
-    public bool Sleep(int rank, in CollectiveCall call, Func<bool> done)
+    public bool Sleep(int rank, in CollectiveCall call, Func<bool> done, Func<RankFailure?> judge)
     {
         lock (gate)
         {
@@ -57,21 +65,23 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
             waiting[rank]++;
             Interlocked.Increment(ref sleepers); // before the condition is read: who fulfils it reads this afterwards
             while (!done() && Failure is null)
-                if (!Monitor.Wait(gate, looks) && Stopwatch.GetElapsedTime(looked) >= looks)
-                    LookAround();
+                if (!Monitor.Wait(gate, Looks) && (judge() ?? LookAround()) is { } reason)
+                    Fail(reason);
             sleepers--;
             waiting[rank]--;
             return done();
         }
     }
 
-    private void LookAround()
+    /// <summary>One of those that sleep is enough.</summary>
+    private RankFailure? LookAround()
     {
+        if (Stopwatch.GetElapsedTime(looked) < Looks)
+            return null;
         looked = Stopwatch.GetTimestamp();
         var ranks = new RankStatus[Size];
         for (int r = 0; r < ranks.Length; r++)
-            ranks[r] = new(devices[r].Pulse + Volatile.Read(ref finished[r]), devices[r].IsBusy, waiting[r], calls[r]);
-        if (watch.Observe(ranks, Stopwatch.GetElapsedTime(0)) is { } stall)
-            Fail(stall);
+            ranks[r] = new(devices[r].Pulse + Volatile.Read(ref finished[r]), devices[r].IsBusy || Volatile.Read(ref memberships[r]) == 0, waiting[r], calls[r]);
+        return watch.Observe(ranks, Stopwatch.GetElapsedTime(0));
     }
 }

@@ -48,7 +48,7 @@ public sealed class MissingDriverTests
     public void ALibraryThatIsNoGoodIsOneLine(string device, string library, string source, string words)
     {
         using var folder = new TempFolder();
-        Compile(folder.Write("library.c", source), folder[library]);
+        StubLibrary.Compile(folder, source, library);
         Train(folder, device).Fails(1, $"device {device}: ", words);
     }
 
@@ -82,19 +82,5 @@ public sealed class MissingDriverTests
         start.Environment["LD_LIBRARY_PATH"] = libraries.Path;
         using var process = Process.Start(start)!;
         return CliProcess.Finish(process);
-    }
-
-    private static void Compile(string source, string library)
-    {
-        try
-        {
-            using var compiler = Process.Start("gcc", ["-shared", "-fPIC", "-o", library, source]);
-            compiler.WaitForExit();
-            Assert.Equal(0, compiler.ExitCode);
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            Assert.Skip("no gcc here to make a library with");
-        }
     }
 }
