@@ -25,6 +25,7 @@ internal static class CommandLine
             DataCommand.Create(),
             ModelsCommand.Create(),
             BenchCommand.Create(),
+            MemoryCommand.Create(),
             KernelsCommand.Create(),
             EnvCommand.Create(),
         };

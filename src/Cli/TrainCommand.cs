@@ -16,6 +16,11 @@ internal static class TrainCommand
         var batch = new Option<int?>("--batch") { Description = "Pictures a step. [default: 16]" };
         var recipe = new Option<string?>("--recipe") { Description = "1x, 2x or 10x: epochs, drops and augmentation. [default: 2x]" };
         var workers = new Option<int?>("--workers") { Description = "Threads that read pictures. [default: 2]", HelpName = "N" };
+        var recompute = new Option<string?>("--recompute")
+        {
+            Description = "Activations of the backbone: none keeps them, stages computes them again in the backward pass, auto does where memory is short. Same results. [default: auto]",
+            HelpName = "auto|none|stages",
+        };
         var seed = new Option<ulong?>("--seed") { Description = "Seed of all random numbers. [default: 1]" };
         var output = new Option<string?>("--out") { Description = "Folder of the run. [default: runs/MODEL, or runs/MODEL-2, ...]", HelpName = "RUN" };
         var resume = new Option<string?>("--resume") { Description = "Go on with the run in this folder.", HelpName = "RUN" };
@@ -31,7 +36,7 @@ internal static class TrainCommand
               cudakernels train --data data.yaml --model ttfnet-18 --imgsz 512 --recipe 2x
               cudakernels train --data VOC2007 --epochs 60 lr=0.005 ema=0.99
               cudakernels train --resume runs/ttfnet-18
-            """) { settings, data, model, size, epochs, batch, recipe, workers, seed, device, threads, output, resume, file, profile };
+            """) { settings, data, model, size, epochs, batch, recipe, workers, recompute, seed, device, threads, output, resume, file, profile };
         command.SetAction(parsed =>
         {
             string[] arguments = parsed.GetValue(settings) ?? [];
@@ -47,6 +52,7 @@ internal static class TrainCommand
             Flag("batch", parsed.GetValue(batch));
             Flag("recipe", parsed.GetValue(recipe));
             Flag("workers", parsed.GetValue(workers));
+            Flag("recompute", parsed.GetValue(recompute));
             Flag("seed", parsed.GetValue(seed));
             all.AddRange(arguments.Select(ConfigKeys.Parse));
 

@@ -88,6 +88,8 @@ internal sealed class Sequential : UnaryModule
             Add(i.ToString(), this.steps[i]);
     }
 
+    public IReadOnlyList<UnaryModule> Steps => steps;
+
     public override Tensor Forward(Tensor x)
     {
         foreach (var step in steps)

@@ -47,9 +47,12 @@ internal sealed class ParameterSet : IDisposable
                 if (parameter.Name != "")
                     throw new TensorException($"ParameterSet: {name} already has memory as {parameter.Name}; give every module one place in one set");
                 parameter.Place(name, Values.Slice(start, parameter.Shape), Gradients.Slice(start, parameter.Shape));
-                var initial = new float[parameter.Shape.Length];
-                parameter.Initializer(initial, parameter.Shape, new CounterRandom(seed, 0, (ulong)index));
-                device.Upload<float>(initial, parameter.Value);
+                if (device.HoldsValues)
+                {
+                    var initial = new float[parameter.Shape.Length];
+                    parameter.Initializer(initial, parameter.Shape, new CounterRandom(seed, 0, (ulong)index));
+                    device.Upload<float>(initial, parameter.Value);
+                }
                 start += Padded(parameter.Shape.Length);
             }
             ranges.Add(new(first, start - first, group.Key.Rate, group.Key.Decay));

@@ -52,6 +52,18 @@ public sealed class TrainerTests(TinyRun run) : IClassFixture<TinyRun>, IDisposa
     }
 
     [Fact]
+    public void ARunThatRecomputesLearnsTheSameBits()
+    {
+        foreach (string mode in new[] { "none", "stages" })
+        {
+            using var trainer = Trainer.Start(Config("epochs=1", "ema=0.9", $"recompute={mode}"), folder[mode], device, new Watcher());
+            Assert.Equal(TrainOutcome.Finished, trainer.Run(default));
+        }
+        foreach (string name in new[] { "best.safetensors", "last.safetensors", "metrics.json", "metrics.jsonl" })
+            Assert.Equal(File.ReadAllBytes(Path.Combine(folder["none"], name)), File.ReadAllBytes(Path.Combine(folder["stages"], name)));
+    }
+
+    [Fact]
     public void ARunKilledBeforeItsFirstCheckpointBeginsAgain()
     {
         using (var whole = Trainer.Start(Config("epochs=1"), folder["whole"], device, new Watcher()))

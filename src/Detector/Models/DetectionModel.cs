@@ -8,6 +8,8 @@ internal abstract class DetectionModel : Module
 {
     public abstract ModelInfo Info { get; }
 
+    public abstract Backbone Backbone { get; }
+
     /// <summary>Encodes the targets of images of the given shape for <see cref="Loss(Tensor, LossGoal, TensorView)"/>.</summary>
     public abstract LossGoal Encode(StepScope scope, Targets targets, Shape images);
 

@@ -9,7 +9,8 @@ namespace CudaKernels.Detection;
 /// </summary>
 internal sealed class ShapeDevice : Device
 {
-    public ShapeDevice() => Pool = new EmptyPool(this);
+    /// <param name="room">Bytes that it claims to have.</param>
+    public ShapeDevice(long room = long.MaxValue) => Pool = new EmptyPool(this, room);
 
     public override string Name => "shapes only";
 
@@ -17,6 +18,8 @@ internal sealed class ShapeDevice : Device
 
     /// <summary>Since the device was made. Of a deformable convolution its sampling is not counted, nor are norms, pooling or resizing.</summary>
     public long MultiplyAccumulates { get; private set; }
+
+    public override bool HoldsValues => false;
 
     public override void Run<TKernel>(in TKernel kernel)
     {
@@ -53,8 +56,10 @@ internal sealed class ShapeDevice : Device
     private static long PerOutput(TensorView weight) => weight.Length / weight.Shape[0];
 
     /// <summary>Hands out one address that must never be followed.</summary>
-    private sealed class EmptyPool(Device device) : MemoryPool(device)
+    private sealed class EmptyPool(Device device, long room) : MemoryPool(device)
     {
+        protected override long SystemBytes => room - LiveBytes - CachedBytes;
+
         protected override DeviceBuffer Allocate(long bytes) => new(Device, 64, bytes);
 
         protected override void Free(DeviceBuffer block)

@@ -59,6 +59,8 @@ internal sealed record TrainConfig
 
     public Augmentation Augment { get; set; } = Augmentation.Flip;
 
+    public RecomputeMode Recompute { get; set; } = RecomputeMode.Auto;
+
     public OptimizerKind Optimizer { get; set; } = OptimizerKind.Sgd;
 
     /// <summary>Rate for the whole batch; 0 means the published rate of the model scaled with the batch.</summary>

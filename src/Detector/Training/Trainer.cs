@@ -116,6 +116,7 @@ internal sealed class Trainer : IDisposable
             $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
         observer.Note(FormattableString.Invariant(
             $"rate {rate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : $" ({model.Info.PublishedRate})"));
+        observer.Note(RecomputeChoice.Apply(model, config, ranks));
     }
 
     /// <summary>Makes the ranks one run: they agree on what they train, and share what has to be common.</summary>

@@ -13,6 +13,9 @@ internal abstract class Device : IDisposable
 
     public abstract MemoryPool Pool { get; }
 
+    /// <summary>False where only shapes are computed: nothing needs to be filled in.</summary>
+    public virtual bool HoldsValues => true;
+
     public Profiler? Profiler { get; set; }
 
     /// <summary>The way the kernel under way goes, where there are several.</summary>

@@ -48,6 +48,9 @@ internal sealed class GpuMemoryPool(Device device, Accelerator accelerator) : Me
         buffer.Memory.Dispose();
     }
 
+    protected override long SystemBytes =>
+        accelerator is CudaAccelerator cuda ? cuda.GetFreeMemory() : Math.Max(0, accelerator.MemorySize - DriverBytes);
+
     protected override string Room => accelerator is CudaAccelerator cuda
         ? $"; of {Size(cuda.MemorySize)} the driver has {Size(cuda.GetFreeMemory())} free"
         : $" of {Size(accelerator.MemorySize)}";

@@ -21,6 +21,9 @@ internal abstract class MemoryPool(Device device) : IDisposable
 
     public long Requests { get; private set; }
 
+    /// <summary>Bytes that can still be rented, as far as the system tells: free blocks and what it has left.</summary>
+    public long AvailableBytes => CachedBytes + SystemBytes;
+
     public void ResetPeak() => PeakBytes = LiveBytes;
 
     public DeviceBuffer Rent(long bytes, string owner)
@@ -84,6 +87,9 @@ internal abstract class MemoryPool(Device device) : IDisposable
     protected abstract DeviceBuffer? Allocate(long bytes);
 
     protected abstract void Free(DeviceBuffer block);
+
+    /// <summary>What the system has left for this pool.</summary>
+    protected abstract long SystemBytes { get; }
 
     /// <summary>How much there is, for the message that it does not suffice; empty if unknown.</summary>
     protected virtual string Room => "";

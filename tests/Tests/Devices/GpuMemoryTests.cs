@@ -193,6 +193,8 @@ public sealed class GpuMemoryTests
     {
         private long taken;
 
+        protected override long SystemBytes => limit - taken;
+
         protected override DeviceBuffer? Allocate(long bytes)
         {
             if (taken + bytes > limit)

@@ -148,6 +148,50 @@ public sealed class RecomputeTests
         }
     }
 
+    /// <summary>A second rank that always has what the first has; keeps a diary.</summary>
+    private sealed class Twin(List<string> calls) : INormGroup
+    {
+        public int Size => 2;
+
+        public void Gather(TensorView part, TensorView all)
+        {
+            calls.Add("gather");
+            part.Buffer.Device.Copy(part, all.Slice(0, part.Shape));
+            part.Buffer.Device.Copy(part, all.Slice(part.Length, part.Shape));
+        }
+
+        public void Sum(TensorView view)
+        {
+            calls.Add("sum");
+            view.Buffer.Device.Run(new Scale(view, view, 2));
+        }
+    }
+
+    [Fact]
+    public void RanksMeetNoMoreOftenThanInAStoredNetwork()
+    {
+        using var device = new CpuDevice(2);
+        BatchNorm2d[] norms = [new(4), new(4)];
+        using var set = new ParameterSet(new LayerTest.Holder(("0", norms[0]), ("1", norms[1])), device, seed: 1);
+        var (expected, calls) = Gradients(Stored);
+        Assert.Equal(["gather", "gather", "sum", "sum"], calls);
+        var (got, again) = Gradients(Recompute.Run);
+        Assert.Equal(calls, again);
+        Assert.Equal(expected, got);
+
+        (float[] Gradients, List<string> Calls) Gradients(Run run)
+        {
+            List<string> calls = [];
+            foreach (var norm in norms)
+                norm.Group = new Twin(calls);
+            set.BeginGradients();
+            using var scope = new StepScope(device, record: true);
+            var x = LayerTest.Leaf(scope, KernelTest.Random(1, 2 * 3 * 3 * 4), 2, 3, 3, 4);
+            scope.Backward(LayerTest.WeightedSum(run(x, t => norms[1].Forward(norms[0].Forward(t, Activation.Relu)))));
+            return ([.. LayerTest.Read(device, set.Gradients), .. LayerTest.GradientOf(x)], calls);
+        }
+    }
+
     [Fact]
     public void AParameterIsCompleteWhenItsFirstSegmentIsThrough()
     {

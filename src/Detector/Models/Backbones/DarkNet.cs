@@ -13,7 +13,7 @@ internal sealed class DarkNet : Backbone
     private static readonly int[] Blocks = [1, 2, 8, 8, 4];
 
     private readonly ConvBlock stem;
-    private readonly UnaryModule[] stages = new UnaryModule[Blocks.Length];
+    private readonly Sequential[] stages = new Sequential[Blocks.Length];
     private readonly int[] channels = new int[Blocks.Length];
 
     /// <param name="divisor">Every width is divided by it.</param>
@@ -35,9 +35,9 @@ internal sealed class DarkNet : Backbone
 
     public override IReadOnlyList<int> Channels => new ArraySegment<int>(channels, 1, 4);
 
-    protected override IReadOnlyList<UnaryModule> Stages => new ArraySegment<UnaryModule>(stages, 1, 4);
+    protected override IReadOnlyList<BackboneStep> Stem => [stem.Forward, .. stages[0].Steps.Select<UnaryModule, BackboneStep>(m => m.Forward)];
 
-    protected override Tensor Stem(Tensor images) => stages[0].Forward(stem.Forward(images));
+    protected override IReadOnlyList<Sequential> Stages => new ArraySegment<Sequential>(stages, 1, 4);
 
     private static ConvBlock Convolution(int inChannels, int outChannels, int kernel, int stride = 1) =>
         new(inChannels, outChannels, kernel, stride, activation: Activation.LeakyRelu(0.1f), init: Init.KaimingNormalFanIn);

@@ -12,7 +12,7 @@ internal class ResNet : Backbone
 {
     private readonly Conv2d conv1;
     private readonly BatchNorm2d bn1;
-    private readonly UnaryModule[] stages = new UnaryModule[4];
+    private readonly Sequential[] stages = new Sequential[4];
     private readonly int[] channels = new int[4];
 
     public ResNet(ResNetPlan plan)
@@ -36,8 +36,8 @@ internal class ResNet : Backbone
 
     public override IReadOnlyList<int> Channels => channels;
 
-    protected override IReadOnlyList<UnaryModule> Stages => stages;
+    protected override IReadOnlyList<BackboneStep> Stem =>
+        [images => Functional.MaxPool(conv1.Forward(images, bn1, Activation.Relu), Window.Square(3, stride: 2, padding: 1))];
 
-    protected override Tensor Stem(Tensor images) =>
-        Functional.MaxPool(conv1.Forward(images, bn1, Activation.Relu), Window.Square(3, stride: 2, padding: 1));
+    protected override IReadOnlyList<Sequential> Stages => stages;
 }

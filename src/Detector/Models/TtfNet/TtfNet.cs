@@ -14,7 +14,6 @@ internal sealed class TtfNet : DetectionModel
     private const float SizeUnit = 16;
     private const float SizeWeight = 5;
 
-    private readonly Backbone backbone;
     private readonly UpBlock up1, up2, up3;
     private readonly UnaryModule shortcut4, shortcut3, shortcut2, heatmap, size;
     private readonly float alpha;
@@ -34,7 +33,7 @@ internal sealed class TtfNet : DetectionModel
         var c = backbone.Channels;
         int wide = 256 / divisor, middle = 128 / divisor, narrow = 64 / divisor;
 
-        this.backbone = Add("backbone", backbone);
+        Backbone = Add("backbone", backbone);
         up1 = Add("up1", new UpBlock(c[3], wide));
         up2 = Add("up2", new UpBlock(wide, middle));
         up3 = Add("up3", new UpBlock(middle, narrow));
@@ -46,6 +45,8 @@ internal sealed class TtfNet : DetectionModel
     }
 
     public override ModelInfo Info { get; }
+
+    public override Backbone Backbone { get; }
 
     public override LossGoal Encode(StepScope scope, Targets targets, Shape images) => TtfGoal.Encode(
         scope, new Shape(images[0], images[1] / CellStride, images[2] / CellStride, Info.Classes.Count), targets, CellStride, alpha);
@@ -78,7 +79,7 @@ internal sealed class TtfNet : DetectionModel
     /// <summary>Heatmap logits (N,H/4,W/4,classes) and distances in input pixels (N,H/4,W/4,4).</summary>
     private (Tensor Logits, Tensor Sizes) Forward(Tensor images, StageObserver? observer = null)
     {
-        var c = backbone.Forward(images, observer);
+        var c = Backbone.Forward(images, observer);
         var x = Observe("up1", Functional.Add(up1.Forward(c[3]), shortcut4.Forward(c[2])));
         x = Observe("up2", Functional.Add(up2.Forward(x), shortcut3.Forward(c[1])));
         x = Observe("up3", Functional.Add(up3.Forward(x), shortcut2.Forward(c[0])));
