@@ -52,6 +52,9 @@ internal sealed record TrainConfig
     /// <summary>Pieces that a rank's pictures of a step are worked through in, one after the other: less memory, the same gradient but for batch norm.</summary>
     public int Accumulate { get; set; } = 1;
 
+    /// <summary>Pictures, of several ranks at a time, that share the statistics of batch norm; 0 means those of all ranks.</summary>
+    public int BnGroup { get; set; }
+
     public int Epochs { get; set; } = 24;
 
     /// <summary>Epochs at which the rate falls to a tenth.</summary>
@@ -103,6 +106,7 @@ internal sealed record TrainConfig
         Require(Imgsz >= 64 && Imgsz % 32 == 0, "imgsz", "a multiple of 32, at least 64", Imgsz);
         Require(Batch >= 1, "batch", "at least 1", Batch);
         Require(Accumulate >= 1, "accumulate", "at least 1", Accumulate);
+        Require(BnGroup >= 0, "bn_group", "at least 1, or 0 for all ranks", BnGroup);
         Require(Epochs >= 1, "epochs", "at least 1", Epochs);
         Require(Lr >= 0 && float.IsFinite(Lr), "lr", "a positive number, or 0 for the scaling rule", Lr);
         Require(Momentum is >= 0 and < 1, "momentum", "in [0, 1)", Momentum);

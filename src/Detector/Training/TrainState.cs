@@ -22,6 +22,9 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
     /// <summary>Step of the last evaluation that came to its end; 0 when there was none.</summary>
     public long EvaluatedStep { get; set; }
 
+    /// <summary>How many ranks wrote the checkpoint that was restored.</summary>
+    public int Ranks { get; private set; } = 1;
+
     /// <summary>What only training needs, beside the model's own tensors. While the averages are swapped in, so are the names.</summary>
     public IEnumerable<(string Name, int[] Shape, ReadOnlyMemory<float> Values)> Tensors() =>
         Extras(average?.State ?? []).Select(e => (e.Name, e.View.Shape.ToArray(), Read(e.View)));
@@ -46,7 +49,7 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
         TensorView[] blocks = [parameters.Values, parameters.Buffers, .. optimizer.Blocks, .. average?.Blocks ?? []];
         foreach (var block in blocks)
             ranks.Group.Broadcast(block, root: 0);
-        string words = ranks.Gather(string.Join('\n', Metadata(ranks.Size).Select(m => $"{m.Key}={m.Value}")))[0];
+        string words = ranks.Gather(string.Join('\n', Metadata(Ranks).Select(m => $"{m.Key}={m.Value}")))[0];
         Restore("rank 0", words.Split('\n').Select(line => line.Split('=')).ToDictionary(pair => pair[0], pair => pair[1]));
     }
 
@@ -76,6 +79,7 @@ internal sealed class TrainState(ParameterSet parameters, Optimizer optimizer, E
 
     private void Restore(string path, IReadOnlyDictionary<string, string> metadata)
     {
+        Ranks = metadata.ContainsKey("world_size") ? Number<int>(path, metadata, "world_size") : 1; // older files have none
         Step = Number<long>(path, metadata, "step");
         optimizer.Steps = Number<long>(path, metadata, "optimizer_steps");
         average?.Updates = Number<long>(path, metadata, "average_updates");

@@ -36,7 +36,9 @@ internal sealed class Trainer : IDisposable
     private readonly Schedule schedule;
     private readonly TrainState state;
     private readonly RunCurves curves;
+    private readonly int ranksPerNorm;
     private BatchGradient? gradient;
+    private SyncBatchNorm? norms;
     private bool computing; // a gradient: the running statistics are ahead of the weights
     private int anomaliesInARow;
     private long? savedStep;
@@ -92,6 +94,7 @@ internal sealed class Trainer : IDisposable
         model.Info.CheckImageSize(config.Imgsz);
         if (config.Batch < ranks.Size * config.Accumulate)
             throw new DataException($"configuration: batch expects at least {ranks.Size * config.Accumulate}, a picture for each of {ranks.Size} ranks and {config.Accumulate} pieces, but is {config.Batch}");
+        ranksPerNorm = RanksPerNorm(config, ranks.Size);
         loader = new BatchLoader(training, new BatchLoaderOptions
         {
             BatchSize = config.Batch,
@@ -117,13 +120,28 @@ internal sealed class Trainer : IDisposable
         observer.Note(FormattableString.Invariant(
             $"rate {rate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : $" ({model.Info.PublishedRate})"));
         observer.Note(RecomputeChoice.Apply(model, config, ranks));
+        if (ranks.Size > 1 || config.Accumulate > 1)
+            observer.Note($"{ranks.Size} ranks, each with {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step"
+                + (config.Accumulate > 1 ? $" in {config.Accumulate} pieces; the gradient is that of the whole batch, but batch norm sees a piece" : "; batch norm sees the pictures")
+                + $" of {(ranksPerNorm == 1 ? "one rank" : $"{ranksPerNorm} ranks")} at a time");
     }
 
     /// <summary>Makes the ranks one run: they agree on what they train, and share what has to be common.</summary>
     private void Join()
     {
         RankAgreement.Check(ranks, config, training);
+        norms = SyncBatchNorm.Attach(model, ranks.Group, ranksPerNorm);
         gradient = new BatchGradient(model, parameters, ranks, config.Imgsz, config.Accumulate);
+    }
+
+    /// <summary>Ranks that share the statistics of their batch norms: all of them, or as many as have the pictures of bn_group at a time.</summary>
+    private static int RanksPerNorm(TrainConfig config, int ranks)
+    {
+        if (config.BnGroup == 0)
+            return ranks;
+        int pieces = ranks * config.Accumulate;
+        return config.Batch % pieces == 0 ? SyncBatchNorm.RanksPerGroup(config.BnGroup, config.Batch / pieces, ranks)
+            : throw new DataException($"configuration: bn_group expects a batch that {ranks} ranks of {config.Accumulate} pieces share evenly but batch is {config.Batch}; choose a multiple of {pieces}, or leave bn_group out");
     }
 
     private void GoOn(IReadOnlyList<Setting> changes)
@@ -134,6 +152,9 @@ internal sealed class Trainer : IDisposable
         observer.Note((hasCheckpoint ? $"resumed {folder.Path}" : $"{folder.Path} has no checkpoint yet: begins again") + $" at step {state.Step} of {TotalSteps}"
             + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
             + (state.Step >= TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
+        if (hasCheckpoint && state.Ranks != ranks.Size)
+            observer.Note($"the run was on {state.Ranks} ranks and goes on on {ranks.Size}: this one has {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step "
+                + $"instead of {Share.Of(config.Batch, state.Ranks, 0).Count}; sums in another order differ by rounding");
         ranks.Together(() => OnFirst(() =>
         {
             folder.TruncateLog(state.Step, state.EvaluatedStep);
@@ -143,6 +164,8 @@ internal sealed class Trainer : IDisposable
     }
 
     public RunFolder Folder => folder;
+
+    public ParameterSet Parameters => parameters;
 
     /// <summary>Steps of the whole schedule, or the limit set by max_steps.</summary>
     public long TotalSteps
@@ -229,6 +252,7 @@ internal sealed class Trainer : IDisposable
     public void Dispose()
     {
         gradient?.Dispose();
+        norms?.Dispose();
         average?.Dispose();
         optimizer.Dispose();
         parameters.Dispose();

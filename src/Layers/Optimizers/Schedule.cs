@@ -31,10 +31,13 @@ internal readonly record struct Warmup(long Length, double Ratio, bool IsConstan
 /// <summary>How the rate falls over a run, as a factor of the base rate.</summary>
 internal abstract record RateDecay
 {
-    public static RateDecay None { get; } = new StepDecay([], 1);
+    public static RateDecay None { get; } = new StepDecay([], []);
 
     /// <summary>Times <paramref name="gamma"/> at each milestone.</summary>
-    public static RateDecay Steps(IReadOnlyList<long> milestones, double gamma = 0.1) => new StepDecay(milestones, gamma);
+    public static RateDecay Steps(IReadOnlyList<long> milestones, double gamma = 0.1) => Steps(milestones, [.. milestones.Select(_ => gamma)]);
+
+    /// <summary>Times a factor of its own at each milestone, such as MegDet's /10, /10, /2.</summary>
+    public static RateDecay Steps(IReadOnlyList<long> milestones, IReadOnlyList<double> factors) => new StepDecay(milestones, factors);
 
     /// <summary>Half a cosine from 1 to <paramref name="last"/> over <paramref name="length"/> iterations, then flat.</summary>
     public static RateDecay Cosine(long length, double last = 0) => new CosineDecay(length, last);
@@ -47,9 +50,9 @@ internal abstract record RateDecay
 
     public abstract double Factor(long iteration);
 
-    private sealed record StepDecay(IReadOnlyList<long> Milestones, double Gamma) : RateDecay
+    private sealed record StepDecay(IReadOnlyList<long> Milestones, IReadOnlyList<double> Factors) : RateDecay
     {
-        public override double Factor(long iteration) => Math.Pow(Gamma, Milestones.Count(m => m <= iteration));
+        public override double Factor(long iteration) => Factors.Where((_, i) => Milestones[i] <= iteration).Aggregate(1.0, (all, factor) => all * factor);
     }
 
     private sealed record CosineDecay(long Length, double Last) : RateDecay
