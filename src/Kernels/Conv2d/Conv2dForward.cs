@@ -44,13 +44,15 @@ internal readonly record struct Conv2dForward(
     {
         var (z, w) = (Shapes, Window);
         int kernel = w.Area * z.GroupIn;
+        using var sides = new ProductSides(device, X, z.GroupIn, Weight, z.GroupIn, Groups, nameof(Conv2dForward));
         GpuProduct.RunGroups(device,
-            new ImageOperand(device.F32(X), z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
+            new ImageOperand(sides.A, z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
                 new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn),
-            new MatrixOperand(device.F32(Weight), kernel),
+            new MatrixOperand(sides.B, kernel),
             new(checked((int)z.Outputs), z.GroupOut, kernel, Groups, z.GroupIn, (long)z.GroupOut * kernel),
             ProductTarget.Matrix(device.F32(Y), z.OutChannels, z.GroupOut) with
             {
+                Wide = ProductTarget.IsWide(z.GroupOut, Y, Residual),
                 Scale = device.F32(Scale),
                 HasScale = Scale.IsNone ? 0 : 1,
                 Bias = device.F32(Bias),
@@ -59,7 +61,7 @@ internal readonly record struct Conv2dForward(
                 Accumulate = Residual.IsNone ? 0 : 2,
                 Factor = Activation.Factor,
             },
-            GpuProduct.Aligned(X, z.GroupIn) && GpuProduct.Aligned(Weight, z.GroupIn), nameof(Conv2dForward));
+            sides.Access, nameof(Conv2dForward));
     }
 
     /// <summary>

@@ -35,6 +35,7 @@ internal readonly record struct Conv2dInputGradient(
         var (z, w) = (Shapes, Window);
         if (z.Batch == 0)
             return;
+        using var sides = new ProductSides(device, GradY, z.GroupOut, Weight, z.GroupIn, Groups, nameof(Conv2dInputGradient));
         long kernel = (long)w.Area * z.GroupIn, line = (long)z.Width * z.InChannels;
         for (int firstY = 0; firstY < Math.Min(w.StrideY, z.Height); firstY++)
             for (int firstX = 0; firstX < Math.Min(w.StrideX, z.Width); firstX++)
@@ -44,14 +45,14 @@ internal readonly record struct Conv2dInputGradient(
                 int height = (z.Height - firstY + w.StrideY - 1) / w.StrideY, width = (z.Width - firstX + w.StrideX - 1) / w.StrideX;
                 int tapWidth = Math.Max(1, x.Count);
                 GpuProduct.RunGroups(device,
-                    new ImageOperand(device.F32(GradY), z.OutHeight, z.OutWidth, z.OutChannels, height, width, y.Walk, x.Walk, tapWidth, z.GroupOut),
-                    new WeightOperand(device.F32(Weight), ((long)y.Tap * w.KernelWidth + x.Tap) * z.GroupIn,
+                    new ImageOperand(sides.A, z.OutHeight, z.OutWidth, z.OutChannels, height, width, y.Walk, x.Walk, tapWidth, z.GroupOut),
+                    new WeightOperand(sides.B, ((long)y.Tap * w.KernelWidth + x.Tap) * z.GroupIn,
                         (long)y.Step * w.KernelWidth * z.GroupIn, (long)x.Step * z.GroupIn, kernel, tapWidth, z.GroupOut),
                     new(checked(z.Batch * height * width), z.GroupIn, y.Count * x.Count * z.GroupOut, Groups, z.GroupOut, z.GroupOut * kernel),
-                    new ProductTarget(device.F32(GradX).SubView(firstY * line + (long)firstX * z.InChannels), height, width,
-                        z.Height * line, w.StrideY * line, (long)w.StrideX * z.InChannels, z.GroupIn)
-                    { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Accumulate = Accumulate ? 1 : 0 },
-                    GpuProduct.Aligned(GradY, z.GroupOut) && GpuProduct.Aligned(Weight, z.GroupIn), nameof(Conv2dInputGradient));
+                    ProductTarget.Grid(device.F32(GradX).SubView(firstY * line + (long)firstX * z.InChannels), height, width,
+                        z.Height * line, w.StrideY * line, (long)w.StrideX * z.InChannels, z.GroupIn) with
+                    { Wide = ProductTarget.IsWide(z.GroupIn, GradX), Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Accumulate = Accumulate ? 1 : 0 },
+                    sides.Access, nameof(Conv2dInputGradient));
             }
     }
 

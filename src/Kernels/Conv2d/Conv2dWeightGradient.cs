@@ -29,13 +29,18 @@ internal readonly record struct Conv2dWeightGradient(
     {
         var (z, w) = (Shapes, Window);
         int kernel = w.Area * z.GroupIn;
+        using var sides = new ProductSides(device, GradY, z.GroupOut, X, z.GroupIn, Groups, nameof(Conv2dWeightGradient));
         GpuProduct.RunGroups(device,
-            new Transposed<MatrixOperand>(new(device.F32(GradY), z.OutChannels)),
-            new Transposed<ImageOperand>(new(device.F32(X), z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
+            new Transposed<MatrixOperand>(new(sides.A, z.OutChannels)),
+            new Transposed<ImageOperand>(new(sides.B, z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
                 new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn)),
             new(z.GroupOut, kernel, checked((int)z.Outputs), Groups, z.GroupOut, z.GroupIn),
-            ProductTarget.Matrix(device.F32(GradWeight), kernel, (long)z.GroupOut * kernel) with { Accumulate = Accumulate ? 1 : 0 },
-            GpuProduct.Aligned(GradY, z.GroupOut) && GpuProduct.Aligned(X, z.GroupIn), nameof(Conv2dWeightGradient));
+            ProductTarget.Matrix(device.F32(GradWeight), kernel, (long)z.GroupOut * kernel) with
+            {
+                Wide = ProductTarget.IsWide(kernel, GradWeight),
+                Accumulate = Accumulate ? 1 : 0,
+            },
+            sides.Access, nameof(Conv2dWeightGradient));
     }
 
     /// <summary>

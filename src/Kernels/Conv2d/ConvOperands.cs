@@ -33,6 +33,42 @@ internal readonly record struct ImageOperand(
         return new(depth - tap * Channels, tapY * Y.TapStep, (tap - tapY * TapWidth) * X.TapStep);
     }
 
+    public Place NextRow(Place row, int step)
+    {
+        long image = row.Offset;
+        int y = row.Y, x = row.X + step * X.Step;
+        while (x >= Width * X.Step + X.Origin)
+        {
+            x -= Width * X.Step;
+            y += Y.Step;
+            if (y == Height * Y.Step + Y.Origin)
+            {
+                y = Y.Origin;
+                image += (long)SourceHeight * SourceWidth * Pixel;
+            }
+        }
+        return new(image, y, x);
+    }
+
+    public Place NextDepth(Place depth, int step)
+    {
+        long channel = depth.Offset + step;
+        int y = depth.Y, x = depth.X;
+        while (channel >= Channels)
+        {
+            channel -= Channels;
+            x += X.TapStep;
+            if (x == TapWidth * X.TapStep)
+            {
+                x = 0;
+                y += Y.TapStep;
+            }
+        }
+        return new(channel, y, x);
+    }
+
+    public long Find(Place row, Place depth) => Inside(row, depth) ? Index(row, depth) : -1;
+
     public float Load(Place row, Place depth) => Inside(row, depth) ? Values[Index(row, depth)] : 0;
 
     public F4 LoadFour(Place row, Place depth) => Inside(row, depth) ? Values.Cast<F4>()[Index(row, depth) >> 2] : default;
@@ -46,7 +82,8 @@ internal readonly record struct ImageOperand(
 
 /// <summary>
 /// Weights (K,R,S,C) as the right-hand side of an input gradient: row = c, depth = (tap row, tap column, k), over some of the taps: the
-/// first at <c>Origin</c>, others <c>StepY</c> and <c>StepX</c> floats on; <c>Kernel</c> floats from one k to the next.
+/// first at <c>Origin</c>, others <c>StepY</c> and <c>StepX</c> floats on; <c>Kernel</c> floats from one k to the next. A place of depth
+/// keeps k and the tap's column beside its offset.
 /// </summary>
 internal readonly record struct WeightOperand(ArrayView<float> Values, long Origin, long StepY, long StepX, long Kernel, int TapWidth, int Channels) : IOperand
 {
@@ -57,8 +94,30 @@ internal readonly record struct WeightOperand(ArrayView<float> Values, long Orig
     public Place Depth(int depth)
     {
         int tap = depth / Channels, tapY = tap / TapWidth;
-        return new(Origin + (depth - tap * Channels) * Kernel + tapY * StepY + (tap - tapY * TapWidth) * StepX, 0, 0);
+        int channel = depth - tap * Channels, tapX = tap - tapY * TapWidth;
+        return new(Origin + channel * Kernel + tapY * StepY + tapX * StepX, channel, tapX);
     }
+
+    public Place NextRow(Place row, int step) => new(row.Offset + step, 0, 0);
+
+    public Place NextDepth(Place depth, int step)
+    {
+        long offset = depth.Offset + step * Kernel;
+        int channel = depth.Y + step, tapX = depth.X;
+        while (channel >= Channels)
+        {
+            channel -= Channels;
+            offset += StepX - Channels * Kernel;
+            if (++tapX == TapWidth)
+            {
+                tapX = 0;
+                offset += StepY - TapWidth * StepX;
+            }
+        }
+        return new(offset, channel, tapX);
+    }
+
+    public long Find(Place row, Place depth) => row.Offset + depth.Offset;
 
     public float Load(Place row, Place depth) => Values[row.Offset + depth.Offset];
 

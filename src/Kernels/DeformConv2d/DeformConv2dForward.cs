@@ -52,11 +52,12 @@ internal readonly record struct DeformConv2dForward(
         {
             long count = Math.Min(chunk, conv.Outputs - first);
             DeformColumns.Gather(device, places, X, columns, first, count);
-            GpuProduct.RunGroups(device, new MatrixOperand(device.F32(columns), shapes.RowLength), new MatrixOperand(device.F32(Weight), depth),
+            using var sides = new ProductSides(device, columns, depth, Weight, depth, conv.Groups, nameof(DeformConv2dForward));
+            GpuProduct.RunGroups(device, new MatrixOperand(sides.A, shapes.RowLength), new MatrixOperand(sides.B, depth),
                 new((int)count, conv.GroupOut, depth, conv.Groups, depth, (long)conv.GroupOut * depth),
                 ProductTarget.Matrix(device.F32(Y).SubView(first * conv.OutChannels), conv.OutChannels, conv.GroupOut) with
-                { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1 },
-                GpuProduct.Aligned(Weight, depth), nameof(DeformConv2dForward));
+                { Wide = ProductTarget.IsWide(conv.GroupOut, Y), Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1 },
+                sides.Access, nameof(DeformConv2dForward));
         }
         device.Return(columns);
     }

@@ -27,12 +27,13 @@ internal readonly partial record struct DeformConv2dInputGradient
         {
             int count = Math.Min(images, conv.Batch - image);
             long first = image * shapes.ImagePixels, pixels = count * shapes.ImagePixels;
+            var gradY = GradY.Slice(first * conv.OutChannels, new Shape((int)pixels, conv.OutChannels));
+            using var sides = new ProductSides(device, gradY, conv.GroupOut, Weight, depth, conv.Groups, owner);
             GpuProduct.RunGroups(device,
-                new MatrixOperand(device.F32(GradY).SubView(first * conv.OutChannels), conv.OutChannels),
-                new Transposed<MatrixOperand>(new(device.F32(Weight), depth)),
+                new MatrixOperand(sides.A, conv.OutChannels), new Transposed<MatrixOperand>(new(sides.B, depth)),
                 new((int)pixels, depth, conv.GroupOut, conv.Groups, conv.GroupOut, (long)conv.GroupOut * depth),
-                ProductTarget.Matrix(device.F32(columns), shapes.RowLength, depth),
-                GpuProduct.Aligned(GradY, conv.GroupOut) && GpuProduct.Aligned(Weight, depth), owner);
+                ProductTarget.Matrix(device.F32(columns), shapes.RowLength, depth) with { Wide = ProductTarget.IsWide(depth, columns) },
+                sides.Access, owner);
             if (!GradX.IsNone)
                 ToImage(device, places, columns, image, count);
             if (!GradOffset.IsNone || !GradMask.IsNone)

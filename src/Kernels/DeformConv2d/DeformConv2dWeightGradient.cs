@@ -53,12 +53,17 @@ internal readonly record struct DeformConv2dWeightGradient(
         {
             long count = Math.Min(chunk, conv.Outputs - first);
             DeformColumns.Gather(device, places, X, columns, first, count);
+            var gradY = GradY.Slice(first * conv.OutChannels, new Shape((int)count, conv.OutChannels));
+            using var sides = new ProductSides(device, gradY, conv.GroupOut, columns, depth, conv.Groups, nameof(DeformConv2dWeightGradient));
             GpuProduct.RunGroups(device,
-                new Transposed<MatrixOperand>(new(device.F32(GradY).SubView(first * conv.OutChannels), conv.OutChannels)),
-                new Transposed<MatrixOperand>(new(device.F32(columns), shapes.RowLength)),
+                new Transposed<MatrixOperand>(new(sides.A, conv.OutChannels)), new Transposed<MatrixOperand>(new(sides.B, shapes.RowLength)),
                 new(conv.GroupOut, depth, (int)count, conv.Groups, conv.GroupOut, depth),
-                ProductTarget.Matrix(device.F32(GradWeight), depth, (long)conv.GroupOut * depth) with { Accumulate = Accumulate || first > 0 ? 1 : 0 },
-                GpuProduct.Aligned(GradY, conv.GroupOut) && depth % 4 == 0, nameof(DeformConv2dWeightGradient));
+                ProductTarget.Matrix(device.F32(GradWeight), depth, (long)conv.GroupOut * depth) with
+                {
+                    Wide = ProductTarget.IsWide(depth, GradWeight),
+                    Accumulate = Accumulate || first > 0 ? 1 : 0,
+                },
+                sides.Access, nameof(DeformConv2dWeightGradient));
         }
         device.Return(columns);
     }

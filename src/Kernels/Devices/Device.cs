@@ -18,10 +18,24 @@ internal abstract class Device : IDisposable
 
     public Profiler? Profiler { get; set; }
 
+    /// <summary>What convolutions and matrix products may be computed in.</summary>
+    public Precision Precision { get; private set; }
+
+    protected virtual bool HasTensorCores => false;
+
     /// <summary>The way the kernel under way goes, where there are several.</summary>
     protected string? Algorithm { get; set; }
 
     public abstract void Run<TKernel>(in TKernel kernel) where TKernel : struct, IKernel;
+
+    /// <exception cref="KernelException">The device has no tensor cores for it.</exception>
+    public void Use(Precision precision)
+    {
+        string name = precision.ToString().ToLowerInvariant();
+        if (precision != Precision.Fp32 && !HasTensorCores)
+            throw new KernelException($"precision {name} expects a CUDA device with tensor cores (sm_80 or newer) but the device is {Name}; use precision fp32");
+        Precision = precision;
+    }
 
     /// <summary>Called by a kernel that has a choice of algorithms: the profiler names the one that ran.</summary>
     public void Note(string algorithm) => Algorithm = algorithm;

@@ -100,6 +100,7 @@ internal partial class GpuDevice
         {
             case "cuda":
                 builder.Cuda(device => device.InstructionSet = PtxPatch.InstructionSet);
+                PtxInstructions.Register(builder, typeof(TensorCore));
                 break;
             case "opencl":
                 builder.OpenCL(device =>

@@ -53,6 +53,13 @@ internal partial class GpuDevice : Device
 
     public override MemoryPool Pool => pool;
 
+    /// <summary>How products are cut into tiles for tensor cores.</summary>
+    public TileTable Tiles { get; set; } = TileTable.Default;
+
+    /// <summary>From sm_80 on they take TF32 and bf16; ILGPU's processor device computes what their instructions mean.</summary>
+    protected override bool HasTensorCores => accelerator is CudaAccelerator cuda ? cuda.Architecture >= PtxPatch.Architectures[0]
+        : accelerator is CPUAccelerator && accelerator.WarpSize == TensorCore.WarpSize;
+
     /// <summary>What is below this class, for checks of the driver and libraries that take its handles.</summary>
     public Accelerator Accelerator => accelerator;
 
@@ -170,6 +177,11 @@ internal partial class GpuDevice : Device
     public ArrayView<int> I32(TensorView view) => View<int>(view, DType.I32);
 
     public ArrayView<byte> U8(TensorView view) => View<byte>(view, DType.U8);
+
+    public ArrayView<ushort> BF16(TensorView view) => View<ushort>(view, DType.BF16);
+
+    /// <summary>A view of bf16 as words of two, for what moves them without looking.</summary>
+    public ArrayView<float> Words(TensorView view) => BF16(view).Cast<float>();
 
     /// <summary>The records that lie in a view of bytes at multiples of their size.</summary>
     public ArrayView<T> Records<T>(TensorView bytes) where T : unmanaged

@@ -25,24 +25,26 @@ internal readonly record struct Gemm(
 
     public void Run(GpuDevice device)
     {
-        MatrixOperand a = new(device.F32(A), TransposeA ? M : K), b = new(device.F32(B), TransposeB ? K : N);
+        int lengthA = TransposeA ? M : K, lengthB = TransposeB ? K : N;
+        using var sides = new ProductSides(device, A, lengthA, B, lengthB, 1, nameof(Gemm));
+        MatrixOperand a = new(sides.A, lengthA), b = new(sides.B, lengthB);
         if (TransposeA)
-            Multiply(device, new Transposed<MatrixOperand>(a), b);
+            MultiplyRight(device, new Transposed<MatrixOperand>(a), b, sides.Access);
         else
-            Multiply(device, a, b);
+            MultiplyRight(device, a, b, sides.Access);
     }
 
-    private void Multiply<TA>(GpuDevice device, TA a, MatrixOperand b) where TA : struct, IOperand
+    private void MultiplyRight<TA>(GpuDevice device, TA a, MatrixOperand b, ProductAccess access) where TA : struct, IOperand
     {
         if (TransposeB)
-            Multiply(device, a, b, K);
+            Multiply(device, a, b, access);
         else
-            Multiply(device, a, new Transposed<MatrixOperand>(b), N);
+            Multiply(device, a, new Transposed<MatrixOperand>(b), access);
     }
 
-    private void Multiply<TA, TB>(GpuDevice device, TA a, TB b, int strideB) where TA : struct, IOperand where TB : struct, IOperand =>
-        GpuProduct.Run(device, a, b, new(M, N, K), ProductTarget.Matrix(device.F32(C), N, 0) with { Accumulate = Accumulate ? 1 : 0 },
-            GpuProduct.Aligned(A, TransposeA ? M : K) && GpuProduct.Aligned(B, strideB), nameof(Gemm));
+    private void Multiply<TA, TB>(GpuDevice device, TA a, TB b, ProductAccess access) where TA : struct, IOperand where TB : struct, IOperand =>
+        GpuProduct.Run(device, a, b, new(M, N, K), ProductTarget.Matrix(device.F32(C), N, 0) with { Wide = ProductTarget.IsWide(N, C), Accumulate = Accumulate ? 1 : 0 },
+            access, nameof(Gemm));
 
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
     {

@@ -18,65 +18,52 @@ internal readonly record struct ProductArguments<TA, TB>(TA A, TB B, ProductShap
 
 /// <summary>
 /// target[row, column] = act(bias[column] + Σ_depth A(row, depth) · B(column, depth)) for each group: convolutions, their gradients and matrix
-/// products on a GPU. Candidates, the first that fits: shared-memory tiles filled by 128-bit loads; the same filled by
-/// single loads; one thread an element, for groups too narrow for a tile. Few elements over a great depth leave most of a GPU
+/// products on a GPU. Candidates, the first that fits: tiles on tensor cores, of 128 or 64 rows and columns, where <see cref="ProductSides"/> allows;
+/// shared-memory tiles filled by 128-bit loads; the same filled by single loads; one thread an element, for groups too narrow for a tile. Few elements over a great depth leave most of a GPU
 /// idle, so the depth is cut into splits whose partial results are added in order; their number follows from the shape alone.
 /// </summary>
 internal static class GpuProduct
 {
-    private const int NarrowColumns = 8, BusyGroups = 512, LeastSplitDepth = 256, MaxSplits = 64;
+    private const int NarrowColumns = 8, BusyGroups = 512, LeastSplitDepth = 256, MaxSplits = 64, DepthStep = 32;
 
     /// <param name="device">The device.</param>
     /// <param name="a">Left-hand side.</param>
     /// <param name="b">Right-hand side.</param>
     /// <param name="shape">Sizes.</param>
     /// <param name="target">Where the product goes.</param>
-    /// <param name="aligned">Whether both sides lie so that <see cref="IOperand.LoadFour"/> may be used: addresses, strides and adjacent lengths are multiples of four floats.</param>
+    /// <param name="access">How both sides may be read.</param>
     /// <param name="owner">The operation, for the pool.</param>
-    public static void Run<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner)
-        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, aligned, owner, null);
+    public static void Run<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner)
+        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, access, owner, null);
 
     /// <summary>The same for several groups, which may be too narrow for tiles.</summary>
-    public static void RunGroups<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner)
-        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, aligned, owner, Plain);
+    public static void RunGroups<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner)
+        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, access, owner, Plain);
 
     private static void Run<TA, TB>(
-        GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, bool aligned, string owner, Action<ProductArguments<TA, TB>>? plain)
+        GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner, Action<ProductArguments<TA, TB>>? plain)
         where TA : struct, IOperand where TB : struct, IOperand
     {
         if (shape.Elements == 0)
             return;
-        bool narrow = plain is not null && shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
-        device.Note(narrow ? "one thread an element" : aligned ? "tiles" : "tiles, single loads");
-        long groups = narrow ? (shape.Elements + GpuDevice.GroupSize - 1) / GpuDevice.GroupSize : ProductTile.Tiles(shape);
+        bool narrow = plain is not null && access < ProductAccess.Tf32 && shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
+        var way = narrow ? new ProductWay<TA, TB>("one thread an element", 1, GpuDevice.GroupSize, plain!) : ProductWay<TA, TB>.Of(access, shape, device.Tiles);
+        device.Note(way.Name);
+        long groups = way.Groups(shape);
         int splits = (int)Math.Clamp(Math.Min(BusyGroups / groups, shape.Depth / LeastSplitDepth), 1, MaxSplits);
-        int splitDepth = ((shape.Depth + splits - 1) / splits + ProductTile.Depth - 1) / ProductTile.Depth * ProductTile.Depth;
+        int splitDepth = ((shape.Depth + splits - 1) / splits + DepthStep - 1) / DepthStep * DepthStep;
         splits = Math.Max(1, (shape.Depth + splitDepth - 1) / Math.Max(1, splitDepth));
         shape = shape with { Splits = splits, SplitDepth = splitDepth };
         if (splits == 1)
         {
-            Launch<TA, TB>(device, new(a, b, shape, target), groups, narrow ? plain : null, aligned);
+            device.Launch(way.Kernel, groups, way.Threads, new ProductArguments<TA, TB>(a, b, shape, target));
             return;
         }
         var partials = device.Rent(new Shape(splits, checked((int)shape.Elements)), DType.F32, owner);
-        var partial = ProductTarget.Matrix(device.F32(partials), shape.Columns, (long)shape.Rows * shape.Columns) with { Split = shape.Elements };
-        Launch<TA, TB>(device, new(a, b, shape, partial), groups * splits, narrow ? plain : null, aligned);
+        var partial = ProductTarget.Matrix(device.F32(partials), shape.Columns, (long)shape.Rows * shape.Columns) with { Split = shape.Elements, Wide = shape.Columns % 4 == 0 ? 1 : 0 };
+        device.Launch(way.Kernel, way.Groups(shape), way.Threads, new ProductArguments<TA, TB>(a, b, shape, partial));
         device.LaunchFor(Combine, shape.Elements, new CombineArguments(device.F32(partials), shape, target));
         device.Return(partials);
-    }
-
-    /// <summary>Whether <paramref name="view"/> begins at a multiple of four floats and so does what lies a multiple of <paramref name="length"/> behind.</summary>
-    public static bool Aligned(TensorView view, int length) => view.Offset % 4 == 0 && length % 4 == 0;
-
-    private static void Launch<TA, TB>(GpuDevice device, ProductArguments<TA, TB> arguments, long groups, Action<ProductArguments<TA, TB>>? plain, bool aligned)
-        where TA : struct, IOperand where TB : struct, IOperand
-    {
-        if (plain is not null)
-            device.LaunchFor(plain, arguments.Shape.Elements * arguments.Shape.Splits, arguments);
-        else if (aligned)
-            device.Launch(ProductTile.Kernel<TA, TB, ByFour>, groups, ProductTile.Threads, arguments);
-        else
-            device.Launch(ProductTile.Kernel<TA, TB, ByOne>, groups, ProductTile.Threads, arguments);
     }
 
     /// <summary>One thread an element; neighbours are neighbouring groups, which is where channels lie side by side.</summary>

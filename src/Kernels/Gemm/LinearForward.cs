@@ -33,10 +33,16 @@ internal readonly record struct LinearForward(
     public void Run(GpuDevice device)
     {
         int outputs = Weight.Shape[0], inputs = Weight.Shape[1];
-        GpuProduct.Run(device, new MatrixOperand(device.F32(X), inputs), new MatrixOperand(device.F32(Weight), inputs),
-            new(checked((int)X.Shape.Rows), outputs, inputs),
-            ProductTarget.Matrix(device.F32(Y), outputs, 0) with { Bias = device.F32(Bias), HasBias = Bias.IsNone ? 0 : 1, Factor = Activation.Factor },
-            GpuProduct.Aligned(X, inputs) && GpuProduct.Aligned(Weight, inputs), nameof(LinearForward));
+        using var sides = new ProductSides(device, X, inputs, Weight, inputs, 1, nameof(LinearForward));
+        GpuProduct.Run(device, new MatrixOperand(sides.A, inputs), new MatrixOperand(sides.B, inputs), new(checked((int)X.Shape.Rows), outputs, inputs),
+            ProductTarget.Matrix(device.F32(Y), outputs, 0) with
+            {
+                Wide = ProductTarget.IsWide(outputs, Y),
+                Bias = device.F32(Bias),
+                HasBias = Bias.IsNone ? 0 : 1,
+                Factor = Activation.Factor,
+            },
+            sides.Access, nameof(LinearForward));
     }
 
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>

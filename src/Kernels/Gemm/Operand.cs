@@ -18,6 +18,18 @@ internal interface IOperand
 
     Place Depth(int depth);
 
+    /// <summary>The row <paramref name="step"/> further on, found without dividing.</summary>
+    Place NextRow(Place row, int step);
+
+    /// <summary>The same for depth.</summary>
+    Place NextDepth(Place depth, int step);
+
+    /// <summary>Where in <see cref="Values"/> an element lies; -1 for one that lies nowhere and is zero.</summary>
+    long Find(Place row, Place depth);
+
+    /// <summary>What the operand is made of; bf16 numbers as words of two.</summary>
+    ArrayView<float> Values { get; }
+
     float Load(Place row, Place depth);
 
     /// <summary>This element and the next three in the adjacent direction, as one access; the address must be a multiple of four floats.</summary>
@@ -33,6 +45,12 @@ internal readonly record struct MatrixOperand(ArrayView<float> Values, long Stri
 
     public Place Depth(int depth) => new(depth, 0, 0);
 
+    public Place NextRow(Place row, int step) => new(row.Offset + step * Stride, 0, 0);
+
+    public Place NextDepth(Place depth, int step) => new(depth.Offset + step, 0, 0);
+
+    public long Find(Place row, Place depth) => row.Offset + depth.Offset;
+
     public float Load(Place row, Place depth) => Values[row.Offset + depth.Offset];
 
     public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[(row.Offset + depth.Offset) >> 2];
@@ -46,6 +64,14 @@ internal readonly record struct Transposed<TOperand>(TOperand Inner) : IOperand 
     public Place Row(int row) => Inner.Depth(row);
 
     public Place Depth(int depth) => Inner.Row(depth);
+
+    public Place NextRow(Place row, int step) => Inner.NextDepth(row, step);
+
+    public Place NextDepth(Place depth, int step) => Inner.NextRow(depth, step);
+
+    public long Find(Place row, Place depth) => Inner.Find(depth, row);
+
+    public ArrayView<float> Values => Inner.Values;
 
     public float Load(Place row, Place depth) => Inner.Load(depth, row);
 

@@ -26,10 +26,8 @@ internal readonly struct ByFour : ILoadWidth
 /// </summary>
 internal static class ProductTile
 {
-    public const int Threads = 256, Depth = 16;
-    private const int Size = 64, Pitch = Size + 4, Lines = Pitch / 4;
-
-    public static long Tiles(ProductShape shape) => (shape.Rows + Size - 1L) / Size * ((shape.Columns + Size - 1) / Size) * shape.Groups;
+    public const int Size = 64, Threads = 256, Depth = 16;
+    private const int Pitch = Size + 4, Lines = Pitch / 4;
 
     public static void Kernel<TA, TB, TWidth>(ProductArguments<TA, TB> arguments)
         where TA : struct, IOperand where TB : struct, IOperand where TWidth : struct, ILoadWidth
@@ -37,9 +35,7 @@ internal static class ProductTile
         var tileA = SharedMemory.Allocate<F4>(Depth * Lines);
         var tileB = SharedMemory.Allocate<F4>(Depth * Lines);
         var shape = arguments.Shape;
-        int columnTiles = (shape.Columns + Size - 1) / Size, rowTiles = (shape.Rows + Size - 1) / Size;
-        int index = Grid.IdxX, line = index / columnTiles, block = line / rowTiles, split = block / shape.Groups;
-        int column = (index - line * columnTiles) * Size, row = (line - block * rowTiles) * Size, group = block - split * shape.Groups;
+        var (row, column, group, split) = ProductBlock.At(shape, Size, Grid.IdxX);
         int first = split * shape.SplitDepth, last = Math.Min(first + shape.SplitDepth, shape.Depth);
 
         int thread = Group.IdxX, y = thread / 16, x = thread - y * 16;
@@ -137,17 +133,7 @@ internal static class ProductTile
 
     private static void Write(ProductTarget target, ProductShape shape, int split, int group, int row, int column, F4 values)
     {
-        if (row >= shape.Rows)
-            return;
-        long to = target.Row(split, group, row);
-        int channel = group * shape.Columns + column;
-        if (column < shape.Columns)
-            target.Store(to, column, channel, values.X);
-        if (column + 1 < shape.Columns)
-            target.Store(to, column + 1, channel + 1, values.Y);
-        if (column + 2 < shape.Columns)
-            target.Store(to, column + 2, channel + 2, values.Z);
-        if (column + 3 < shape.Columns)
-            target.Store(to, column + 3, channel + 3, values.W);
+        if (row < shape.Rows)
+            target.StoreFour(target.Row(split, group, row), column, shape.Columns, group, values);
     }
 }

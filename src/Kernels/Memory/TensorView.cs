@@ -27,6 +27,8 @@ internal readonly unsafe struct TensorView(DeviceBuffer buffer, long offset, Sha
 
     public byte* U8 => (byte*)Pointer(DType.U8);
 
+    public ushort* BF16 => (ushort*)Pointer(DType.BF16);
+
     public Span<float> AsFloats() => new(F32, checked((int)Length));
 
     public Span<int> AsInts() => new(I32, checked((int)Length));

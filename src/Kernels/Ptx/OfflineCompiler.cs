@@ -36,7 +36,11 @@ internal sealed class OfflineCompiler : IDisposable
     {
         if (backend is null)
         {
-            context = Context.Create(builder => builder.CPU(CPUDevice.Default).Optimize(OptimizationLevel.O1));
+            context = Context.Create(builder =>
+            {
+                builder.CPU(CPUDevice.Default).Optimize(OptimizationLevel.O1);
+                PtxInstructions.Register(builder, typeof(TensorCore));
+            });
             backend = new PTXBackend(context, new CudaCapabilityContext(architecture), architecture, PtxPatch.InstructionSet, nvvmAPI: null);
         }
         try

@@ -10,6 +10,8 @@ internal sealed class PtxMachineDevice(bool backwards = false) : GpuDevice("ptx-
     /// <summary>Instructions executed so far, counted once for each thread.</summary>
     public long Executed { get; private set; }
 
+    protected override bool HasTensorCores => true;
+
     protected override void Start<TArguments>(MethodInfo kernel, int groups, int groupSize, TArguments arguments)
     {
         Executed += PtxMachine.Run(PtxProgram.Of(kernel), groups, groupSize, new PtxArguments(arguments), backwards);

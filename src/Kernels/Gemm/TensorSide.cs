@@ -1,0 +1,94 @@
+using ILGPU;
+
+namespace CudaKernels.Kernels;
+
+/// <summary>
+/// One side of a <see cref="TensorTile"/> in shared memory: Size rows x 16 words of depth, in chunks of 16 bytes that are copied whole and
+/// permuted so that neither copies nor fragments meet in a bank. A chunk is an eighth of the 128 bytes that the banks hold at once: chunks whose places
+/// are equal modulo 8 share their banks.
+/// <para>
+/// Depth adjacent in memory: lines are rows, 4 chunks each. Chunk c of row r lies at place 4·r + (c ^ (r/2 mod 4)). ldmatrix reads one c of eight
+/// rows at once: two rows fill 128 bytes, so modulo 8 the places are 4·(r mod 2) + (c ^ (r/2 mod 4)), all different.
+/// </para>
+/// <para>
+/// Rows adjacent in memory: lines are steps of depth, Size/4 or Size/8 chunks each, a multiple of 8: a chunk's place modulo 8 is that of <see cref="ITensorNumber.Swizzle"/> alone.
+/// </para>
+/// Copies are by eight neighbouring threads at once, which write eight chunks that neither permutation takes out of their 128 bytes.
+/// </summary>
+/// <param name="Row0">Row of the thread's first chunk.</param>
+/// <param name="Row1">Row of its second one, Size/2 rows on; where rows are adjacent the second is as many steps of depth on.</param>
+/// <param name="Depth0">Depth of the first.</param>
+/// <param name="Depth1">Depth of the second.</param>
+/// <param name="Depth">The first's depth as a number.</param>
+internal readonly record struct TensorSide(Place Row0, Place Row1, Place Depth0, Place Depth1, int Depth)
+{
+    /// <summary>Words of depth in a tile, and chunks of a row.</summary>
+    public const int Words = 16, RowChunks = 4;
+
+    private const int ChunkWords = 4;
+
+    /// <summary>Where a thread begins to copy: rows from <paramref name="row"/> on, those behind the last one repeat it, as what they give is not stored.</summary>
+    public static TensorSide At<TOperand, TNumber>(TOperand operand, int size, int row, int rows, long group, int depth, int thread)
+        where TOperand : struct, IOperand where TNumber : struct, ITensorNumber
+    {
+        int chunk = ChunkWords * TNumber.PerWord;
+        if (TOperand.RowsAdjacent)
+        {
+            int chunks = size / chunk, line = thread / chunks;
+            var place = Moved(operand.Row(Math.Min(row + (thread - line * chunks) * chunk, rows - chunk)), group);
+            return new(place, place, operand.Depth(depth + line), operand.Depth(depth + line + SecondLine<TNumber>()), depth + line);
+        }
+        int first = row + thread / RowChunks, start = depth + thread % RowChunks * chunk;
+        var along = operand.Depth(start);
+        return new(Moved(operand.Row(Math.Min(first, rows - 1)), group), Moved(operand.Row(Math.Min(first + size / 2, rows - 1)), group), along, along, start);
+    }
+
+    /// <summary>Begins to copy the thread's two chunks into the tile; zeros for depth from <paramref name="last"/> on.</summary>
+    public void Copy<TOperand, TNumber>(TOperand operand, ArrayView<F4> shared, int tile, int size, int last, int thread)
+        where TOperand : struct, IOperand where TNumber : struct, ITensorNumber
+    {
+        int chunks = TOperand.RowsAdjacent ? size / (ChunkWords * TNumber.PerWord) : RowChunks;
+        int line = thread / chunks, chunk = thread - line * chunks;
+        tile += line * chunks + (TOperand.RowsAdjacent ? TNumber.Swizzle(line, chunk) : Swizzle(line, chunk));
+        Copy<TOperand, TNumber>(operand, shared, tile, Row0, Depth0, Depth < last);
+        // Half of the lines on, where the permutation is the same.
+        Copy<TOperand, TNumber>(operand, shared, tile + 2 * size, Row1, Depth1, (TOperand.RowsAdjacent ? Depth + SecondLine<TNumber>() : Depth) < last);
+    }
+
+    /// <summary>The same thread's place in the next tile along the depth.</summary>
+    public TensorSide Next<TOperand, TNumber>(TOperand operand) where TOperand : struct, IOperand where TNumber : struct, ITensorNumber
+    {
+        int step = Words * TNumber.PerWord;
+        var depth = operand.NextDepth(Depth0, step);
+        return new(Row0, Row1, depth, TOperand.RowsAdjacent ? operand.NextDepth(Depth1, step) : depth, Depth + step);
+    }
+
+    /// <summary>
+    /// Rows [row, row + 16) and words [8·step, 8·step + 8) of depth, as four blocks of eight rows and four words: in the order of a fragment of A, rows first; or, on the
+    /// right, words first: two fragments of B, X with Y and Z with W.
+    /// </summary>
+    public static Words Load<TOperand, TNumber>(ArrayView<F4> shared, int tile, int size, int row, int step, int lane, bool right)
+        where TOperand : struct, IOperand where TNumber : struct, ITensorNumber
+    {
+        if (TOperand.RowsAdjacent)
+            return TNumber.Round(TNumber.LoadLines(shared, tile, size / (ChunkWords * TNumber.PerWord), row, step, lane, right));
+        int odd = lane >> 3 & 1, high = lane >> 4;
+        int line = row + 8 * (right ? high : odd) + (lane & 7), chunk = 2 * step + (right ? odd : high);
+        return TNumber.Round(TensorCore.LoadMatrices(ref shared[tile + line * RowChunks + Swizzle(line, chunk)]));
+    }
+
+    private static int Swizzle(int row, int chunk) => chunk ^ row >> 1 & 3;
+
+    private static int SecondLine<TNumber>() where TNumber : struct, ITensorNumber => Words * TNumber.PerWord / 2;
+
+    private static Place Moved(Place place, long group) => new(place.Offset + group, place.Y, place.X);
+
+    private static void Copy<TOperand, TNumber>(TOperand operand, ArrayView<F4> shared, int at, Place row, Place depth, bool inside)
+        where TOperand : struct, IOperand where TNumber : struct, ITensorNumber
+    {
+        long index = inside ? operand.Find(row, depth) : -1;
+        int bytes = index >= 0 ? 16 : 0;
+        index = index >= 0 ? index / (ChunkWords * TNumber.PerWord) : 0;
+        TensorCore.Copy(ref shared[at], ref operand.Values.Cast<F4>()[index], bytes);
+    }
+}
