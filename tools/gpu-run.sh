@@ -10,7 +10,11 @@ nccl=$(python3 -c 'import nvidia.nccl as n; print(list(n.__path__)[0] + "/lib")'
 { date -u; nvidia-smi; "$here/cudakernels-gpu" env; } > "$out/machine.txt" 2>&1
 "$here/cudakernels-gpu" verify --device "$device" --json "$out/verify.json" 2>&1 | tee "$out/verify.txt"
 status=${PIPESTATUS[0]}
-"$here/cudakernels-gpu" bench --device "$device" --cases "$here/cases-gpu.json" --seconds 0.6 --json - > "$out/bench.jsonl" 2> >(tee "$out/bench.txt" >&2) || status=1
+precisions=fp32
+[ "${device%%:*}" = cuda ] && precisions="fp32 tf32 bf16"
+for precision in $precisions; do
+  "$here/cudakernels-gpu" bench --device "$device" --precision "$precision" --cases "$here/cases-gpu.json" --seconds 0.6 --json - || status=1
+done > "$out/bench.jsonl" 2> >(tee "$out/bench.txt" >&2)
 if [ "${device%%:*}" = cuda ] && python3 -c 'import torch' 2> /dev/null; then
   for precision in fp32 tf32 bf16; do
     for layout in nchw nhwc; do

@@ -37,6 +37,7 @@ internal static class BenchCommand
         var seconds = new Option<double>("--seconds") { Description = "Time a case for about this long.", DefaultValueFactory = _ => 1.5, HelpName = "S" };
         var json = new Option<string?>("--json") { Description = "One JSON line a case to this file; - is standard output.", HelpName = "FILE" };
         Option<string> where = SharedOptions.Device();
+        Option<string> precision = SharedOptions.Precision();
         Option<int> threads = SharedOptions.Threads();
         var command = new Command("bench", """
             Times kernels and layers: median of the repetitions after warm-up, inputs resident. On a GPU by its own clock, with inputs that take turns so
@@ -44,13 +45,13 @@ internal static class BenchCommand
 
             Example:
               cudakernels bench --cases cases.json --only conv3x3 --seconds 2 --json -
-            """) { cases, only, seconds, json, where, threads };
+            """) { cases, only, seconds, json, where, precision, threads };
         command.SetAction(parsed =>
         {
             string file = parsed.GetValue(cases)!, part = parsed.GetValue(only) ?? "";
             bool failed = false;
             var report = new Report(parsed.GetValue(json));
-            var open = SharedOptions.DeviceOpener(parsed.GetValue(where)!, parsed.GetValue(threads), report.Note);
+            var open = SharedOptions.DeviceOpener(parsed.GetValue(where)!, parsed.GetValue(threads), report.Note, parsed.GetValue(precision)!);
             var chosen = BenchCase.ReadFile(file, sentence =>
             {
                 failed = true;
@@ -103,6 +104,7 @@ internal static class BenchCommand
             row["gb_per_s"] = Math.Round(inputs.Cost.Bytes / median * 1e-6, 1);
             row["peak_mib"] = Math.Round(inputs.PeakBytes / (double)(1 << 20), 1);
             row["device"] = device.Name;
+            row["precision"] = device.Precision.ToString().ToLowerInvariant();
             if (device is CpuDevice cpu)
                 row["threads"] = cpu.Team.Threads;
             else

@@ -14,19 +14,20 @@ internal static class DemoCommand
         var output = new Option<string?>("--out") { Description = "Folder for data, run and pictures. [default: runs/demo]", HelpName = "DIR" };
         Option<ulong> seed = SharedOptions.Seed();
         Option<string> device = SharedOptions.Device();
+        Option<string> precision = SharedOptions.Precision();
         Option<int> threads = SharedOptions.Threads();
         var command = new Command("demo", """
             Trains a small TTFNet from scratch on pictures it makes, evaluates it and draws what it finds: a few minutes.
 
             Example:
               cudakernels demo --out runs/demo --seed 1
-            """) { output, seed, device, threads };
+            """) { output, seed, device, precision, threads };
         command.SetAction(parsed =>
         {
             long start = Stopwatch.GetTimestamp();
             string folder = parsed.GetValue(output) ?? TrainCommand.FreeFolder(Path.Combine("runs", "demo"));
             using var progress = new TrainProgress(new Report(null).Console);
-            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note);
+            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note, parsed.GetValue(precision)!);
             progress.Note($"making {Images} pictures in {Path.Combine(folder, "data")}");
             string data = SyntheticGenerator.Write(Path.Combine(folder, "data"), Images, ImageSize, parsed.GetValue(seed), Environment.ProcessorCount);
             var config = new TrainConfig

@@ -19,18 +19,19 @@ internal static class DetectCommand
         Option<string?> json = SharedOptions.Json();
         Option<int> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
+        Option<string> precision = SharedOptions.Precision();
         var command = new Command("detect", """
             Finds objects in pictures. Unreadable pictures are named and left out; the exit code is then 1.
 
             Example:
               cudakernels detect --weights best.safetensors photos --conf 0.4 --out found --json results.json
-            """) { pictures, weights, confidence, output, json, threads, device };
+            """) { pictures, weights, confidence, output, json, threads, device, precision };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(confidence) is not (>= 0 and <= 1))
                 throw new UsageException($"--conf expects a number from 0 to 1 but is {parsed.GetValue(confidence)}");
             var report = new Report(parsed.GetValue(json));
-            var open = SharedOptions.DeviceOpener(parsed.GetValue(device)!, parsed.GetValue(threads), report.Note);
+            var open = SharedOptions.DeviceOpener(parsed.GetValue(device)!, parsed.GetValue(threads), report.Note, parsed.GetValue(precision)!);
             var files = Expand(parsed.GetRequiredValue(pictures));
             var copies = parsed.GetValue(output) is { } folder ? CopyNames(folder, files) : [];
             using var detector = Detector.Load(parsed.GetRequiredValue(weights), open);

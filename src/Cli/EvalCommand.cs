@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using CudaKernels.Detection;
+using CudaKernels.Kernels.Devices;
 
 namespace CudaKernels.Cli;
 
@@ -21,13 +22,14 @@ internal static class EvalCommand
         Option<string?> json = SharedOptions.Json();
         Option<int> threads = SharedOptions.Threads();
         Option<string> device = SharedOptions.Device();
+        Option<string> precision = SharedOptions.Precision();
         var command = new Command("eval", """
             Prints the twelve COCO numbers and a table per class.
 
             Examples:
               cudakernels eval --weights runs/train/best.safetensors --data data.yaml --split val
               cudakernels eval --gt instances_val2017.json --dt results.json --json -
-            """) { weights, data, split, truth, results, type, limits, output, json, threads, device };
+            """) { weights, data, split, truth, results, type, limits, output, json, threads, device, precision };
         command.SetAction(parsed =>
         {
             var report = new Report(parsed.GetValue(json));
@@ -39,7 +41,7 @@ internal static class EvalCommand
             var found = (parsed.GetValue(truth), parsed.GetValue(results), parsed.GetValue(weights), parsed.GetValue(data)) switch
             {
                 ({ } gt, { } dt, null, null) => FromFiles(gt, dt, parameters.Kind),
-                (null, null, { } file, { } set) => FromModel(file, set, parsed.GetValue(split)!, parameters.Kind, parsed.GetValue(device)!, parsed.GetValue(threads), report),
+                (null, null, { } file, { } set) => FromModel(file, set, parsed.GetValue(split)!, parameters.Kind, SharedOptions.DeviceOpener(parsed.GetValue(device)!, parsed.GetValue(threads), report.Note, parsed.GetValue(precision)!), report),
                 _ => throw new UsageException("eval expects --weights with --data, or --gt with --dt"),
             };
             var result = CocoMetric.Evaluate(found.Truth, found.Detections, parameters);
@@ -68,12 +70,12 @@ internal static class EvalCommand
         return new(truth, CocoFiles.ReadDetections(resultPath, truth, kind));
     }
 
-    private static EvaluatedSet FromModel(string weights, string data, string split, OverlapKind kind, string deviceName, int threads, Report report)
+    private static EvaluatedSet FromModel(string weights, string data, string split, OverlapKind kind, Func<Device> open, Report report)
     {
         if (kind == OverlapKind.Mask)
             throw new UsageException("--type segm needs --gt and --dt: the models here find boxes");
         var dataset = DatasetSource.Open(data, split);
-        using var device = SharedOptions.OpenDevice(deviceName, threads, report.Note);
+        using var device = open();
         var file = ModelFile.Open(weights);
         if (!file.Classes.SequenceEqual(dataset.Classes))
             throw new DataException($"{weights}: was trained on the classes {string.Join(", ", file.Classes)} but {dataset.Name} has {string.Join(", ", dataset.Classes)}");

@@ -28,6 +28,7 @@ internal static class TrainCommand
         var settings = new Argument<string[]>("key=value") { Description = "Any of: " + string.Join(", ", ConfigKeys.Names) + ".", Arity = ArgumentArity.ZeroOrMore };
         var profile = new Option<bool>("--profile") { Description = "Show at the end where the time went, kernel by kernel and by the host's work." };
         Option<string> device = SharedOptions.Device();
+        Option<string> precision = SharedOptions.Precision();
         Option<int> threads = SharedOptions.Threads();
         var command = new Command("train", """
             Trains a detector from scratch. Ctrl-C saves and ends; --resume goes on bit for bit.
@@ -36,7 +37,7 @@ internal static class TrainCommand
               cudakernels train --data data.yaml --model ttfnet-18 --imgsz 512 --recipe 2x
               cudakernels train --data VOC2007 --epochs 60 lr=0.005 ema=0.99
               cudakernels train --resume runs/ttfnet-18
-            """) { settings, data, model, size, epochs, batch, recipe, workers, recompute, seed, device, threads, output, resume, file, profile };
+            """) { settings, data, model, size, epochs, batch, recipe, workers, recompute, seed, device, precision, threads, output, resume, file, profile };
         command.SetAction(parsed =>
         {
             string[] arguments = parsed.GetValue(settings) ?? [];
@@ -57,7 +58,7 @@ internal static class TrainCommand
             all.AddRange(arguments.Select(ConfigKeys.Parse));
 
             using var progress = new TrainProgress(new Report(null).Console);
-            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note);
+            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note, parsed.GetValue(precision)!);
             if (parsed.GetValue(resume) is { } run && parsed.GetValue(output) is not null)
                 throw new UsageException($"--out and --resume exclude each other: {run} is gone on with in place");
             using var trainer = parsed.GetValue(resume) is { } old

@@ -14,7 +14,7 @@ internal interface ITensorNumber
     /// </summary>
     static abstract Words LoadLines(ArrayView<F4> shared, int tile, int chunks, int row, int step, int lane, bool right);
 
-    /// <summary>Which chunk of a line lies at the place of <paramref name="chunk"/>.</summary>
+    /// <summary>Where in its line a chunk lies.</summary>
     static abstract int Swizzle(int line, int chunk);
 
     /// <summary>What the tile holds, as the multiplication wants it.</summary>

@@ -77,7 +77,8 @@ internal readonly record struct TensorSide(Place Row0, Place Row1, Place Depth0,
         return TNumber.Round(TensorCore.LoadMatrices(ref shared[tile + line * RowChunks + Swizzle(line, chunk)]));
     }
 
-    private static int Swizzle(int row, int chunk) => chunk ^ row >> 1 & 3;
+    /// <summary>Where in its row a chunk lies.</summary>
+    public static int Swizzle(int row, int chunk) => chunk ^ row >> 1 & 3;
 
     private static int SecondLine<TNumber>() where TNumber : struct, ITensorNumber => Words * TNumber.PerWord / 2;
 

@@ -94,7 +94,7 @@ internal static class TensorTile
     }
 
     /// <summary>Floats from row to row of sums in shared memory: 8 modulo 32, so that the pairs which half a warp lays, four to a row, are in all banks once.</summary>
-    private static int Pitch<TSize>() where TSize : struct, ITileSize => TSize.Size + 8;
+    public static int Pitch<TSize>() where TSize : struct, ITileSize => TSize.Size + 8;
 
     /// <summary>Half the rows of the tile, from shared memory to the target: neighbouring threads store neighbouring fours of columns.</summary>
     private static void Store<TSize>(ProductTarget target, ProductShape shape, ProductBlock block, ArrayView<F4> shared, int first, int thread) where TSize : struct, ITileSize

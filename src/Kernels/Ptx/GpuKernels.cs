@@ -44,6 +44,9 @@ internal static class GpuKernels
         return seen;
     }
 
+    /// <summary>Whether a kernel uses instructions that only the PTX backend can write.</summary>
+    public static bool NeedsPtx(MethodInfo kernel) => Reach([kernel]).Any(method => method.IsDefined(typeof(PtxInstructionAttribute)));
+
     private static bool IsKernel(MethodInfo method) =>
         method.IsStatic && method.ReturnType == typeof(void) && !method.ContainsGenericParameters && method.GetParameters() is [{ ParameterType.IsValueType: true }];
 }

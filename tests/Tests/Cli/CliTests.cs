@@ -36,6 +36,7 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("models", "ttfnet-18", "--classes", "0")]
     [InlineData("demo", "--device", "cuda:x")]
     [InlineData("demo", "--device", "gpu")]
+    [InlineData("demo", "--device", "cpu", "--precision", "fp16")]
     [InlineData("detect", "a.jpg", "--weights", "a.safetensors", "--device", "cpu:1")]
     [InlineData("kernels", "--out", "a", "--arch", "sm_20")]
     [InlineData("kernels", "--out", "a", "--ptxas", "no/such/file")]
@@ -51,6 +52,10 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("cuda:7")]
     [InlineData("opencl:99")]
     public void AnAbsentDeviceIsNamed(string device) => CliProcess.Run("demo", "--device", device).Fails(1, device);
+
+    [Fact]
+    public void APrecisionTakesTensorCores() =>
+        CliProcess.Run("demo", "--device", "cpu", "--precision", "tf32").Fails(1, "precision tf32 expects a CUDA device with tensor cores (sm_80 or newer) but the device is cpu; use precision fp32");
 
     [Fact]
     public void KernelsWritesOneFileAKernel()

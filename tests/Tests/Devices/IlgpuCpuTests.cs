@@ -36,6 +36,28 @@ public sealed class IlgpuCpuTests
         return y;
     }, 1e-5f);
 
+    /// <summary>
+    /// What the instructions of tensor cores mean in C#, warps of 32 threads together: a tile of a product and of its two gradients, all ways to lay fragments, in both
+    /// types. Against a product of operands rounded alike, so that a wrong element would show.
+    /// </summary>
+    [Theory]
+    [InlineData("Tf32")]
+    [InlineData("Bf16")]
+    public void TilesOnTensorCoresAgree(string type)
+    {
+        var precision = Enum.Parse<Precision>(type);
+        const int Rows = 24, Columns = 16, Depth = 40;
+        foreach (int transposed in (int[])[0, 3])
+            Agrees(device =>
+            {
+                TensorView a = Rounded(device, 8, Rows * Depth, precision), b = Rounded(device, 9, Depth * Columns, precision), c = device.Rent(new Shape(Rows, Columns), DType.F32, "c");
+                if (device is GpuDevice)
+                    device.Use(precision);
+                device.Run(new Gemm(a, b, c, Rows, Columns, Depth, TransposeA: (transposed & 1) != 0, TransposeB: (transposed & 2) != 0));
+                return c;
+            }, 1e-5f);
+    }
+
     [Fact]
     public void AnIndexOutsideAViewIsCaught()
     {
@@ -70,6 +92,15 @@ public sealed class IlgpuCpuTests
     {
         var view = device.Rent(new Shape(shape), DType.F32, "input");
         device.Upload<float>(KernelTest.Random(seed, view.Length), view);
+        return view;
+    }
+
+    /// <summary>Numbers of seven bits of fraction, which both types hold, and in TF32 a few bits more.</summary>
+    private static TensorView Rounded(Device device, int seed, int length, Precision precision)
+    {
+        var view = device.Rent(new Shape(length), DType.F32, "input");
+        float unit = precision == Precision.Tf32 ? 1024 : 128;
+        device.Upload<float>(Array.ConvertAll(KernelTest.Random(seed, length), value => MathF.Round(value * unit) / unit), view);
         return view;
     }
 

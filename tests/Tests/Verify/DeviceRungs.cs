@@ -71,7 +71,7 @@ internal static partial class DeviceRungs
 
     private static string CompileAll(string device)
     {
-        var kernels = GpuKernels.Find();
+        var kernels = GpuKernels.Find().Where(kernel => device.StartsWith("cuda", StringComparison.Ordinal) || !GpuKernels.NeedsPtx(kernel)).ToList();
         return $"{kernels.Count} kernels: {Once()}; again {Once()}";
 
         string Once() => OnDevice(device, gpu =>

@@ -16,14 +16,14 @@ internal static class ResultTables
         var text = new StringBuilder("| rung | what | state | figures |\n| --- | --- | --- | --- |\n");
         foreach (var rung in JsonSerializer.Deserialize<RungResult[]>(File.ReadAllText(Path.Combine(folder, "verify.json")))!)
             text.Append($"| {rung.Name} | {rung.What} | {rung.State.ToString().ToLowerInvariant()} | {rung.Text.ReplaceLineEndings("; ").Replace("|", "\\|", StringComparison.Ordinal)} |\n");
-        text.Append("\n| case | ours ms | GFLOP/s | GB/s | fp32 | tf32 | bf16 | ours / best |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+        text.Append("\n| case | precision | ours ms | GFLOP/s | GB/s | fp32 | tf32 | bf16 | ours / best |\n| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
         var peers = Peers(Path.Combine(folder, "peer.jsonl"));
         foreach (var row in Lines(Path.Combine(folder, "bench.jsonl")))
         {
             string name = (string)row["case"]!;
             double?[] peer = [.. Precisions.Select(p => peers.TryGetValue((name, p), out double ms) ? ms : (double?)null)];
             string ours = row["skipped"] is not null ? "skipped" : row["error"] is not null ? "failed" : Text((double?)row["ms"]);
-            string[] cells = [name, ours, Text((double?)row["gflop_per_s"]), Text((double?)row["gb_per_s"]), .. peer.Select(Text), Text((double?)row["ms"] / peer.Min())];
+            string[] cells = [name, (string?)row["precision"] ?? "", ours, Text((double?)row["gflop_per_s"]), Text((double?)row["gb_per_s"]), .. peer.Select(Text), Text((double?)row["ms"] / peer.Min())];
             text.Append($"| {string.Join(" | ", cells)} |\n");
         }
         return text.ToString();

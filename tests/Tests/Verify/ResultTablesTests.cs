@@ -12,7 +12,8 @@ public sealed class ResultTablesTests
         folder.Write("verify.json", JsonSerializer.Serialize<RungResult[]>([new("a", "context", RungState.Ok, 1, "x | y"), new("b", "add", RungState.Failed, 1, "two\nlines")]));
         string bench = folder.Write("bench.jsonl", """
             {"case":"copy","ms":8.5,"gb_per_s":16.25}
-            {"case":"conv","ms":6,"gflop_per_s":123.44,"gb_per_s":2}
+            {"case":"conv","precision":"fp32","ms":6,"gflop_per_s":123.44,"gb_per_s":2}
+            {"case":"conv","precision":"tf32","ms":1}
             {"case":"new","skipped":true}
             {"case":"bad","error":"words"}
             """);
@@ -32,12 +33,13 @@ public sealed class ResultTablesTests
             | a | context | ok | x \| y |
             | b | add | failed | two; lines |
 
-            | case | ours ms | GFLOP/s | GB/s | fp32 | tf32 | bf16 | ours / best |
-            | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
-            | copy | 8.500 |  | 16.2 |  |  |  |  |
-            | conv | 6.000 | 123.4 | 2.000 | 3.000 |  | 2.000 | 3.000 |
-            | new | skipped |  |  |  |  |  |  |
-            | bad | failed |  |  |  |  |  |  |
+            | case | precision | ours ms | GFLOP/s | GB/s | fp32 | tf32 | bf16 | ours / best |
+            | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+            | copy |  | 8.500 |  | 16.2 |  |  |  |  |
+            | conv | fp32 | 6.000 | 123.4 | 2.000 | 3.000 |  | 2.000 | 3.000 |
+            | conv | tf32 | 1.000 |  |  | 3.000 |  | 2.000 | 0.500 |
+            | new |  | skipped |  |  |  |  |  |  |
+            | bad |  | failed |  |  |  |  |  |  |
 
             """.ReplaceLineEndings("\n"), ResultTables.Write(Path.GetDirectoryName(bench)!));
     }

@@ -22,7 +22,7 @@ internal static partial class SpeedRungs
         new("f", "shared memory above 48 KB", SharedMemory),
         new("g", "launch overhead", LaunchOverhead),
         new("h", "copy bandwidth, LD.E or ld.global", CopyBandwidth),
-        new("j", "tensor-core GEMM", _ => throw new RungSkipped("this project has no tensor-core kernel yet")),
+        new("j", "GEMM on tensor cores", TensorCores),
         new("k", "NCCL with one rank", Nccl),
     ];
 
@@ -82,6 +82,45 @@ internal static partial class SpeedRungs
             Assert.Equal(1, last[0]);
             return rate;
         }
+    }
+
+    /// <summary>One large product in each precision: how fast, and whether some of its elements are right.</summary>
+    private static string TensorCores(string device)
+    {
+        const int Side = 8192, Samples = 64, Repetitions = 5;
+        using var gpu = GpuDevice.Open(device);
+        var views = new TensorView[3];
+        float[][] inputs = [KernelTest.Random(1, (long)Side * Side), KernelTest.Random(2, (long)Side * Side)];
+        for (int i = 0; i < views.Length; i++)
+            views[i] = gpu.Rent(new Shape(Side, Side), DType.F32, "verify");
+        for (int i = 0; i < inputs.Length; i++)
+            gpu.Upload<float>(inputs[i], views[i]);
+        var figures = new List<string>();
+        foreach (var (precision, tolerance) in new[] { (Precision.Tf32, Tolerance.Tf32), (Precision.Bf16, Tolerance.Bf16) })
+        {
+            try
+            {
+                gpu.Use(precision);
+            }
+            catch (KernelException e)
+            {
+                throw new RungSkipped(e.Message);
+            }
+            var product = new Gemm(views[0], views[1], views[2], Side, Side, Side, TransposeB: true);
+            gpu.Run(product);
+            double milliseconds = gpu.Time(() => gpu.Run(product), Repetitions).Min();
+            var (expected, got) = (new double[Samples], new float[Samples]);
+            for (int i = 0; i < Samples; i++)
+            {
+                int row = i * 131 % Side, column = i * 8111 % Side;
+                gpu.Download<float>(views[2].Slice((long)row * Side + column, new Shape(1)), got.AsSpan(i, 1));
+                for (int k = 0; k < Side; k++)
+                    expected[i] += (double)inputs[0][(long)row * Side + k] * inputs[1][(long)column * Side + k];
+            }
+            KernelTest.Close(expected, got, tolerance, precision.ToString());
+            figures.Add(FormattableString.Invariant($"{precision.ToString().ToLowerInvariant()} {milliseconds:F2} ms, {product.Cost.Flops / milliseconds * 1e-9:F0} TFLOP/s"));
+        }
+        return $"{Side} x {Side} x {Side}: {string.Join("; ", figures)}";
     }
 
     private static string Nccl(string device)
