@@ -82,7 +82,7 @@ internal static class CommandLine
             : error.Message.TrimEnd('.');
     }
 
-    private static string? Expectation(Type type) => Type.GetTypeCode(Nullable.GetUnderlyingType(type) ?? type) switch
+    private static string? Expectation(Type type) => type.IsEnum ? string.Join(" or ", Enum.GetNames(type).Select(n => n.ToLowerInvariant())) : Type.GetTypeCode(Nullable.GetUnderlyingType(type) ?? type) switch
     {
         TypeCode.Int32 => "a whole number",
         TypeCode.UInt64 => "a whole number of at least 0",

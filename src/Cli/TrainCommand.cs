@@ -13,7 +13,10 @@ internal static class TrainCommand
         var model = new Option<string?>("--model") { Description = $"One of {string.Join(", ", ModelCatalog.Names)}. [default: ttfnet-18]" };
         var size = new Option<int?>("--imgsz") { Description = "Side of the network input in pixels, a multiple of 32. [default: 512]" };
         var epochs = new Option<int?>("--epochs") { Description = "Epochs; drops of the rate move along. [default: the recipe's]" };
-        var batch = new Option<int?>("--batch") { Description = "Pictures a step. [default: 16]" };
+        var batch = new Option<int?>("--batch") { Description = "Pictures a step, of all ranks together. [default: 16]" };
+        var ranks = new Option<int?>("--ranks") { Description = "Devices that train as one: threads of this process, each with its part of the batch and of --threads. [default: as many as --device names]", HelpName = "R" };
+        var comm = new Option<RankTransport>("--comm") { Description = "How ranks meet: inprocess, or mpi where mpirun started them.", HelpName = "inprocess|mpi", DefaultValueFactory = _ => RankTransport.InProcess };
+        var bnGroup = new Option<int?>("--bn-group") { Description = "Pictures, of several ranks at a time, that share the statistics of batch norm. [default: all]", HelpName = "N" };
         var recipe = new Option<string?>("--recipe") { Description = "1x, 2x or 10x: epochs, drops and augmentation. [default: 2x]" };
         var workers = new Option<int?>("--workers") { Description = "Threads that read pictures. [default: 2]", HelpName = "N" };
         var recompute = new Option<string?>("--recompute")
@@ -37,7 +40,9 @@ internal static class TrainCommand
               cudakernels train --data data.yaml --model ttfnet-18 --imgsz 512 --recipe 2x
               cudakernels train --data VOC2007 --epochs 60 lr=0.005 ema=0.99
               cudakernels train --resume runs/ttfnet-18
-            """) { settings, data, model, size, epochs, batch, recipe, workers, recompute, seed, device, precision, threads, output, resume, file, profile };
+              cudakernels train --data data.yaml --device cuda:0,cuda:1 --batch 32
+              mpirun -np 4 cudakernels train --data data.yaml --comm mpi --batch 32
+            """) { settings, data, model, size, epochs, batch, ranks, comm, bnGroup, recipe, workers, recompute, seed, device, precision, threads, output, resume, file, profile };
         command.SetAction(parsed =>
         {
             string[] arguments = parsed.GetValue(settings) ?? [];
@@ -51,6 +56,7 @@ internal static class TrainCommand
             Flag("imgsz", parsed.GetValue(size));
             Flag("epochs", parsed.GetValue(epochs));
             Flag("batch", parsed.GetValue(batch));
+            Flag("bn_group", parsed.GetValue(bnGroup));
             Flag("recipe", parsed.GetValue(recipe));
             Flag("workers", parsed.GetValue(workers));
             Flag("recompute", parsed.GetValue(recompute));
@@ -58,21 +64,26 @@ internal static class TrainCommand
             all.AddRange(arguments.Select(ConfigKeys.Parse));
 
             using var progress = new TrainProgress(new Report(null).Console);
-            using var on = SharedOptions.OpenDevice(parsed.GetValue(device)!, parsed.GetValue(threads), progress.Note, parsed.GetValue(precision)!);
             if (parsed.GetValue(resume) is { } run && parsed.GetValue(output) is not null)
                 throw new UsageException($"--out and --resume exclude each other: {run} is gone on with in place");
-            using var trainer = parsed.GetValue(resume) is { } old
-                ? Trainer.Resume(old, all, on, progress)
-                : Start(ConfigKeys.Build(all), parsed.GetValue(output), on, progress);
             using var interrupt = new Interrupt();
-            if (parsed.GetValue(profile))
-                on.Profiler = new Profiler();
-            var outcome = trainer.Run(interrupt.Requested);
-            on.Profiler?.Stop();
-            progress.Finish(trainer.Folder, outcome);
-            if (on.Profiler is { } profiler)
-                ProfileTable.Print(new Report(null), profiler);
-            return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
+            var launcher = new RankLauncher(parsed.GetValue(comm), parsed.GetValue(ranks), parsed.GetValue(device)!, parsed.GetValue(threads), parsed.GetValue(precision)!, progress.Note);
+            return launcher.Run(rank =>
+            {
+                ITrainObserver observer = rank.IsFirst ? progress : new SilentObserver();
+                using var trainer = parsed.GetValue(resume) is { } old
+                    ? Trainer.Resume(old, all, rank, observer)
+                    : Start(ConfigKeys.Build(all), parsed.GetValue(output), rank, observer);
+                if (rank.IsFirst && parsed.GetValue(profile))
+                    rank.Device.Profiler = new Profiler();
+                var outcome = trainer.Run(interrupt.Requested);
+                rank.Device.Profiler?.Stop();
+                if (rank.IsFirst)
+                    progress.Finish(trainer.Folder, outcome);
+                if (rank.Device.Profiler is { } profiler)
+                    ProfileTable.Print(new Report(null), profiler);
+                return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
+            });
 
             void Flag(string key, object? value)
             {
@@ -83,8 +94,8 @@ internal static class TrainCommand
         return command;
     }
 
-    private static Trainer Start(TrainConfig config, string? output, Device device, ITrainObserver observer) =>
-        Trainer.Start(config, output ?? FreeFolder(Path.Combine("runs", config.Model)), device, observer);
+    private static Trainer Start(TrainConfig config, string? output, RankGroup ranks, ITrainObserver observer) =>
+        Trainer.Start(config, output ?? FreeFolder(Path.Combine("runs", config.Model)), ranks, observer);
 
     /// <summary>The wanted folder, or the first of folder-2, folder-3, ... that does not exist.</summary>
     public static string FreeFolder(string wanted)

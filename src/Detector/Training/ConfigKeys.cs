@@ -93,21 +93,29 @@ internal static class ConfigKeys
             ? Enum.Parse(type, value, ignoreCase: true) : throw new FormatException()
         : type == typeof(int[]) ? value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
             .Select(v => int.Parse(v, CultureInfo.InvariantCulture)).ToArray()
-        : type == typeof(float) ? float.Parse(value, NumberStyles.Float, CultureInfo.InvariantCulture) // no group separators: 0,01 is not 1
+        : type == typeof(float[]) ? value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Number).ToArray()
+        : type == typeof(float) ? Number(value)
         : System.Convert.ChangeType(value, type, CultureInfo.InvariantCulture);
+
+    // No group separators: 0,01 is not 1.
+    private static float Number(string value) => float.Parse(value, NumberStyles.Float, CultureInfo.InvariantCulture);
 
     private static string Expectation(Type type) =>
         type.IsEnum ? string.Join(" or ", Enum.GetNames(type).Select(n => n.ToLowerInvariant()))
         : type == typeof(int[]) ? "whole numbers separated by commas"
+        : type == typeof(float[]) ? "numbers separated by commas"
         : type == typeof(float) ? "a number such as 0.01"
         : type == typeof(ulong) ? "a whole number of at least 0"
         : type == typeof(string) ? "a text"
         : $"a whole number up to {(type == typeof(int) ? int.MaxValue : long.MaxValue)}";
 
+    private static string Format(float value) => Format((object)value);
+
     private static string Format(object? value) => value switch
     {
         Enum e => e.ToString().ToLowerInvariant(),
         int[] list => "[" + string.Join(", ", list) + "]",
+        float[] list => "[" + string.Join(", ", list.Select(Format)) + "]",
         IFormattable number => number.ToString(null, CultureInfo.InvariantCulture),
         _ => value?.ToString() ?? "",
     };

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using CudaKernels.Comm;
 
 namespace CudaKernels.Detection;
 
@@ -8,7 +9,7 @@ internal static class RankAgreement
 {
     private static readonly string[] MayDiffer = ["data", "workers"]; // where the pictures lie, and how fast they are read
 
-    /// <exception cref="DataException">A rank differs from the first; names rank and setting. All ranks get the same.</exception>
+    /// <exception cref="CollectiveException">A rank differs from the first; names rank and setting. All ranks get the same.</exception>
     public static void Check(RankGroup ranks, TrainConfig config, IDataset data)
     {
         if (ranks.Size == 1)
@@ -17,13 +18,14 @@ internal static class RankAgreement
         [
             $"version: {typeof(RankAgreement).Assembly.GetName().Version}",
             .. ConfigKeys.ToYaml(config).Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => !MayDiffer.Contains(line.Split(':')[0])),
+            $"precision: {ranks.Device.Precision}",
             $"data: {data.Count} pictures of {data.Classes.Count} classes, {Digest(data)}",
         ];
         string[][] said = [.. ranks.Gather(string.Join('\n', own)).Select(words => words.Split('\n'))];
         for (int rank = 1; rank < said.Length; rank++)
             foreach (var (first, second) in said[0].Zip(said[rank]))
                 if (first != second)
-                    throw new DataException($"rank {rank}: has {second.Trim()} but rank 0 has {first.Trim()}; start all ranks with the same program, settings and data");
+                    throw new CollectiveException(rank, $"rank {rank} has {second.Trim()} but rank 0 has {first.Trim()}; start all ranks with the same program, settings and data");
     }
 
     /// <summary>Of classes and annotations in their order.</summary>

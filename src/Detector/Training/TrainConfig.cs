@@ -23,6 +23,13 @@ internal enum NonFinitePolicy
     Rollback,
 }
 
+/// <summary>What drops of the rate are counted in.</summary>
+internal enum DropUnit
+{
+    Epoch,
+    Step,
+}
+
 internal enum OptimizerKind
 {
     Sgd,
@@ -57,8 +64,13 @@ internal sealed record TrainConfig
 
     public int Epochs { get; set; } = 24;
 
-    /// <summary>Epochs at which the rate falls to a tenth.</summary>
+    /// <summary>When the rate falls, in the unit of drop_unit: from the start of the schedule, or, all negative, from its end.</summary>
     public int[] Drops { get; set; } = [18, 22];
+
+    public DropUnit DropUnit { get; set; } = DropUnit.Epoch;
+
+    /// <summary>What the rate is multiplied by at each drop; one number serves all.</summary>
+    public float[] DropFactors { get; set; } = [0.1f];
 
     public Augmentation Augment { get; set; } = Augmentation.Flip;
 
@@ -66,8 +78,11 @@ internal sealed record TrainConfig
 
     public OptimizerKind Optimizer { get; set; } = OptimizerKind.Sgd;
 
-    /// <summary>Rate for the whole batch; 0 means the published rate of the model scaled with the batch.</summary>
+    /// <summary>Rate for the whole batch, or for lr_batch pictures; 0 means the published rate of the model scaled with the batch.</summary>
     public float Lr { get; set; }
+
+    /// <summary>Linear scaling: lr is for so many pictures, and grows with the batch; 0 takes lr as it is.</summary>
+    public int LrBatch { get; set; }
 
     public float Momentum { get; set; } = 0.9f;
 
@@ -119,7 +134,10 @@ internal sealed record TrainConfig
         Require(Workers is >= 1 and <= 1024, "workers", "1 to 1024", Workers);
         Require(EvalInterval >= 1, "eval_interval", "at least 1", EvalInterval);
         Require(MaxSteps >= 0, "max_steps", "at least 0", MaxSteps);
-        Require(Drops.All(d => d > 0) && Drops.SequenceEqual(Drops.Order()), "drops", "ascending epochs", string.Join(", ", Drops));
+        Require((Drops.All(d => d > 0) || Drops.All(d => d < 0)) && Drops.SequenceEqual(Drops.Order()), "drops", "ascending numbers, all positive or all negative,", string.Join(", ", Drops));
+        Require(DropFactors.All(f => f is > 0 and <= 1) && (DropFactors.Length == 1 || DropFactors.Length == Drops.Length), "drop_factors",
+            $"a number in (0, 1], or one for each of {Drops.Length} drops,", string.Join(", ", DropFactors));
+        Require(LrBatch >= 0 && (LrBatch == 0 || Lr > 0), "lr_batch", "0, or with lr the batch it is for,", LrBatch);
     }
 
     private static void Require(bool good, string key, string expected, object came)

@@ -24,3 +24,23 @@ internal interface ITrainObserver
 
     void Evaluated(EvaluationReport report);
 }
+
+/// <summary>Says nothing: for ranks but the first, and as a start for those who want to know one thing.</summary>
+internal class SilentObserver : ITrainObserver
+{
+    public void Note(string sentence)
+    {
+    }
+
+    public void Stepped(StepReport report)
+    {
+    }
+
+    public void Evaluating(int done, int total)
+    {
+    }
+
+    public virtual void Evaluated(EvaluationReport report)
+    {
+    }
+}

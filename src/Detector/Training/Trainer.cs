@@ -93,7 +93,7 @@ internal sealed class Trainer : IDisposable
         model = ModelCatalog.Create(config.Model, training.Classes, config.Alpha);
         model.Info.CheckImageSize(config.Imgsz);
         if (config.Batch < ranks.Size * config.Accumulate)
-            throw new DataException($"configuration: batch expects at least {ranks.Size * config.Accumulate}, a picture for each of {ranks.Size} ranks and {config.Accumulate} pieces, but is {config.Batch}");
+            throw new DataException($"configuration: batch expects at least {ranks.Size * config.Accumulate}, one picture for each of {ranks.Size} ranks{(config.Accumulate > 1 ? $" and {config.Accumulate} pieces" : "")}, but is {config.Batch}");
         ranksPerNorm = RanksPerNorm(config, ranks.Size);
         loader = new BatchLoader(training, new BatchLoaderOptions
         {
@@ -104,24 +104,20 @@ internal sealed class Trainer : IDisposable
             Workers = config.Workers,
             Share = ranks.ShareOf(config.Batch),
         });
+        (schedule, string rate) = RatePlan.Of(config, model.Info.PublishedRate, loader.StepsPerEpoch);
         parameters = new ParameterSet(model, device, config.Seed, GroupRules.Ttfnet);
         optimizer = config.Optimizer == OptimizerKind.Sgd
             ? new Sgd(parameters, config.Momentum, config.WeightDecay, clipNorm: config.ClipNorm)
             : new AdamW(parameters, weightDecay: config.WeightDecay, clipNorm: config.ClipNorm);
         average = config.Ema > 0 ? new Ema(parameters, config.Ema) : null;
-        float rate = config.Lr > 0 ? config.Lr : model.Info.PublishedRate.For(config.Batch);
-        schedule = new Schedule(rate,
-            RateDecay.Steps([.. config.Drops.Select(epoch => (long)epoch * loader.StepsPerEpoch)]),
-            Warmup.Linear(config.WarmupSteps, config.WarmupRatio));
         state = new TrainState(parameters, optimizer, average);
         curves = new RunCurves(folder);
         observer.Note(FormattableString.Invariant(
             $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
-        observer.Note(FormattableString.Invariant(
-            $"rate {rate:G4} for batch {config.Batch}") + (config.Lr > 0 ? "" : $" ({model.Info.PublishedRate})"));
+        observer.Note(rate);
         observer.Note(RecomputeChoice.Apply(model, config, ranks));
         if (ranks.Size > 1 || config.Accumulate > 1)
-            observer.Note($"{ranks.Size} ranks, each with {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step"
+            observer.Note($"{ranks.Size} ranks, the first with {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step"
                 + (config.Accumulate > 1 ? $" in {config.Accumulate} pieces; the gradient is that of the whole batch, but batch norm sees a piece" : "; batch norm sees the pictures")
                 + $" of {(ranksPerNorm == 1 ? "one rank" : $"{ranksPerNorm} ranks")} at a time");
     }
@@ -153,7 +149,7 @@ internal sealed class Trainer : IDisposable
             + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
             + (state.Step >= TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
         if (hasCheckpoint && state.Ranks != ranks.Size)
-            observer.Note($"the run was on {state.Ranks} ranks and goes on on {ranks.Size}: this one has {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step "
+            observer.Note($"the run was on {state.Ranks} ranks and goes on on {ranks.Size}: the first has {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step "
                 + $"instead of {Share.Of(config.Batch, state.Ranks, 0).Count}; sums in another order differ by rounding");
         ranks.Together(() => OnFirst(() =>
         {

@@ -69,22 +69,10 @@ public sealed class Training : IDisposable
         }
     }
 
-    private sealed class Observer : ITrainObserver
+    private sealed class Observer : SilentObserver
     {
         public double Ap { get; private set; } = double.NaN;
 
-        public void Note(string sentence)
-        {
-        }
-
-        public void Stepped(StepReport report)
-        {
-        }
-
-        public void Evaluating(int done, int total)
-        {
-        }
-
-        public void Evaluated(EvaluationReport report) => Ap = report.Result["AP"];
+        public override void Evaluated(EvaluationReport report) => Ap = report.Result["AP"];
     }
 }

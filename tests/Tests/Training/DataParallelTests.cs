@@ -73,7 +73,7 @@ public sealed class DataParallelTests : IDisposable
                 Same(whole, resumed);
             else
             {
-                Assert.Contains(resumed.Notes, n => n.Contains("the run was on 2 ranks and goes on on 3: this one has 3 of the 8 pictures of a step instead of 4"));
+                Assert.Contains(resumed.Notes, n => n.Contains("the run was on 2 ranks and goes on on 3: the first has 3 of the 8 pictures of a step instead of 4"));
                 Assert.InRange(resumed.Distance(whole, name => !name.StartsWith("state.", StringComparison.Ordinal)), 0, 1e-5);
             }
             Assert.Equal($"{ranks}", SafeTensorsFile.Read(Path.Combine(run, "last.safetensors")).Metadata["world_size"]);
@@ -160,13 +160,13 @@ public sealed class DataParallelTests : IDisposable
     [Fact]
     public void ARankWithAnotherModelOrOtherDataEndsAllByName()
     {
-        string message = Assert.Throws<DataException>(() => RankRun.Start(3, rank => Config(rank == 2 ? "model=ttfnet-18" : "model=ttfnet-nano"), folder["mixed"])).Message;
-        Assert.Contains("rank 2: has model: ttfnet-18 but rank 0 has model: ttfnet-nano", message);
+        string message = Assert.Throws<CollectiveException>(() => RankRun.Start(3, rank => Config(rank == 2 ? "model=ttfnet-18" : "model=ttfnet-nano"), folder["mixed"])).Message;
+        Assert.Contains("rank 2 has model: ttfnet-18 but rank 0 has model: ttfnet-nano", message);
         string other = SyntheticGenerator.Write(folder["other"], 46, Size, seed: 6);
-        message = Assert.Throws<DataException>(() => RankRun.Start(2, rank => Config() with { Data = rank == 1 ? other : data }, folder["mixed"])).Message;
-        Assert.Contains("rank 1: has data: ", message);
+        message = Assert.Throws<CollectiveException>(() => RankRun.Start(2, rank => Config() with { Data = rank == 1 ? other : data }, folder["mixed"])).Message;
+        Assert.Contains("rank 1 has data: ", message);
         Assert.False(Directory.Exists(folder["mixed"]));
-        Assert.Contains("batch expects at least 9, a picture for each of 9 ranks", Assert.ThrowsAny<Exception>(() => Train(9)).Message);
+        Assert.Contains("batch expects at least 9, one picture for each of 9 ranks,", Assert.ThrowsAny<Exception>(() => Train(9)).Message);
     }
 
     [Theory]
