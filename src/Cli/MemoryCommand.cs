@@ -18,6 +18,7 @@ internal static class MemoryCommand
         var size = new Option<int>("--imgsz") { Description = "Side of the pictures.", DefaultValueFactory = _ => 512, HelpName = "S" };
         var batch = new Option<int>("--batch") { Description = "Pictures of a step.", DefaultValueFactory = _ => 16, HelpName = "N" };
         var budget = new Option<double>("--budget") { Description = "Memory that the largest batch has to fit into.", DefaultValueFactory = _ => 8, HelpName = "GIB" };
+        var only = new Option<int[]>("--segments") { Description = "Only these numbers of segments; 0 keeps everything.", HelpName = "N N ...", AllowMultipleArgumentsPerToken = true };
         var measure = new Option<int>("--measure") { Description = "Train that many pairs of steps with and without each number of segments.", HelpName = "PAIRS" };
         Option<string?> json = SharedOptions.Json();
         Option<string> where = SharedOptions.Device();
@@ -28,7 +29,7 @@ internal static class MemoryCommand
 
             Example:
               cudakernels memory --model ttfnet-53 --imgsz 512 --batch 12 --budget 11
-            """) { model, size, batch, budget, measure, json, where, threads };
+            """) { model, size, batch, budget, only, measure, json, where, threads };
         command.SetAction(parsed =>
         {
             int pictures = AtLeast(1, batch), pairs = AtLeast(0, measure);
@@ -40,7 +41,11 @@ internal static class MemoryCommand
             var open = SharedOptions.DeviceOpener(parsed.GetValue(where)!, parsed.GetValue(threads), report.Note);
 
             using var memory = new MemoryWork(name, pictures, side).Estimate();
-            RecomputePlan[] plans = [memory.Stored(), .. memory.Plans().GroupBy(p => p.Segments.Count).OrderBy(g => g.Key).Select(g => g.MinBy(p => p.PeakBytes)!)];
+            var stored = memory.Stored();
+            RecomputePlan[] plans = [stored, .. memory.Plans().GroupBy(p => p.Segments.Count).OrderBy(g => g.Key).Select(g => g.MinBy(p => p.PeakBytes)!)];
+            if (parsed.GetValue(only) is { Length: > 0 } wanted)
+                plans = [.. wanted.Select(count => plans.FirstOrDefault(p => p.Segments.Count == count)
+                    ?? throw new UsageException($"--segments expects 0 to {plans[^1].Segments.Count} for {name} but is {count}"))];
             using var device = pairs > 0 ? open() : null;
             using var bench = device is null ? null : new RecomputeBench(new MemoryWork(name, pictures, side), device);
             bench?.Time(plans[^1].Segments, 2); // warms up
@@ -59,12 +64,12 @@ internal static class MemoryCommand
                 };
                 List<string> row = [
                     plan.Stages == 0 ? "kept" : $"{plan.Segments.Count}", string.Join(" ", Stages.Take(plan.Stages)), Mebibytes(plan.PeakBytes),
-                    Text($"{(double)plans[0].PeakBytes / plan.PeakBytes:F2}"), Text($"{100 * plan.ExtraWork:F0} %"), $"{largest}"];
+                    Text($"{(double)stored.PeakBytes / plan.PeakBytes:F2}"), Text($"{100 * plan.ExtraWork:F0} %"), $"{largest}"];
                 if (bench is not null)
                 {
                     var (_, peak) = bench.Bytes(plan.Segments);
-                    var (ratio, stored) = bench.Time(plan.Segments, pairs);
-                    (line["measured_bytes"], line["time_ratio"], line["kept_ms"]) = (peak, Math.Round(ratio, 4), Math.Round(stored, 2));
+                    var (ratio, kept) = bench.Time(plan.Segments, pairs);
+                    (line["measured_bytes"], line["time_ratio"], line["kept_ms"]) = (peak, Math.Round(ratio, 4), Math.Round(kept, 2));
                     row.AddRange([Mebibytes(peak), Text($"{ratio:F2}")]);
                 }
                 rows.Add([.. row]);

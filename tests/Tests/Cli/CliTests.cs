@@ -17,6 +17,7 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("data", "stats")]
     [InlineData("models")]
     [InlineData("bench")]
+    [InlineData("memory")]
     [InlineData("kernels")]
     [InlineData("env")]
     public void HelpShowsAnExample(params string[] verb)
@@ -42,6 +43,9 @@ public sealed class CliTests(TinyRun run) : IClassFixture<TinyRun>
     [InlineData("kernels", "--out", "a", "--ptxas", "no/such/file")]
     [InlineData("demo", "--threads", "-1")]
     [InlineData("bench", "--cases", "a.json", "--threads", "100000")]
+    [InlineData("memory", "--batch", "0")]
+    [InlineData("memory", "--budget", "-1")]
+    [InlineData("memory", "--segments", "99")]
     [InlineData("models", "--json", "")]
     [InlineData("models", "--classes", "2000000000")]
     [InlineData("train", "--nosuch")]
