@@ -12,13 +12,7 @@ internal sealed record MpiRun(int ExitCode, string[] Lines, string Error, TimeSp
     /// <summary>Runs a program; <see cref="AfterNow"/> is the time from its line "now" to the end of all.</summary>
     public static MpiRun Start(int size, string program, params string[] arguments)
     {
-        var start = new ProcessStartInfo("mpirun", ["--allow-run-as-root", "--oversubscribe", "-np", size.ToString(), "dotnet", program, .. arguments])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        start.Environment["TERM"] = "dumb"; // mpirun gives the ranks a terminal, to which the runtime would send control characters
-        using var process = Started(start);
+        using var process = Begin(size, program, arguments);
         var error = process.StandardError.ReadToEndAsync();
         List<string> lines = [];
         long now = Stopwatch.GetTimestamp();
@@ -30,6 +24,18 @@ internal sealed record MpiRun(int ExitCode, string[] Lines, string Error, TimeSp
         }
         process.WaitForExit();
         return new(process.ExitCode, [.. lines], error.Result, Stopwatch.GetElapsedTime(now));
+    }
+
+    /// <summary>Starts a program on all ranks and does not wait.</summary>
+    public static Process Begin(int size, string program, params string[] arguments)
+    {
+        var start = new ProcessStartInfo("mpirun", ["--allow-run-as-root", "--oversubscribe", "-np", size.ToString(), "dotnet", program, .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["TERM"] = "dumb"; // mpirun gives the ranks a terminal, to which the runtime would send control characters
+        return Started(start);
     }
 
     private static Process Started(ProcessStartInfo start)
