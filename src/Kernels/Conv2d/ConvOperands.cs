@@ -24,66 +24,68 @@ internal readonly record struct ImageOperand(
     public Place Row(int row)
     {
         int line = row / Width, image = line / Height;
-        return new((long)image * SourceHeight * SourceWidth * Pixel, (line - image * Height) * Y.Step + Y.Origin, (row - line * Width) * X.Step + X.Origin);
+        int y = (line - image * Height) * Y.Step + Y.Origin, x = (row - line * Width) * X.Step + X.Origin;
+        return new(((long)image * SourceHeight * SourceWidth + (long)y * SourceWidth + x) * Pixel, y, x);
     }
 
     public Place Depth(int depth)
     {
-        int tap = depth / Channels, tapY = tap / TapWidth;
-        return new(depth - tap * Channels, tapY * Y.TapStep, (tap - tapY * TapWidth) * X.TapStep);
+        int tap = depth / Channels, tapY = tap / TapWidth, channel = depth - tap * Channels;
+        int y = tapY * Y.TapStep, x = (tap - tapY * TapWidth) * X.TapStep;
+        return new(channel + ((long)y * SourceWidth + x) * Pixel, y, x, channel);
     }
 
     public Place NextRow(Place row, int step)
     {
-        long image = row.Offset;
+        long offset = row.Offset + (long)(step * X.Step) * Pixel;
         int y = row.Y, x = row.X + step * X.Step;
         while (x >= Width * X.Step + X.Origin)
         {
             x -= Width * X.Step;
             y += Y.Step;
+            offset += ((long)Y.Step * SourceWidth - Width * X.Step) * Pixel;
             if (y == Height * Y.Step + Y.Origin)
             {
                 y = Y.Origin;
-                image += (long)SourceHeight * SourceWidth * Pixel;
+                offset += (long)(SourceHeight - Height * Y.Step) * SourceWidth * Pixel;
             }
         }
-        return new(image, y, x);
+        return new(offset, y, x);
     }
 
     public Place NextDepth(Place depth, int step)
     {
-        long channel = depth.Offset + step;
-        int y = depth.Y, x = depth.X;
+        long offset = depth.Offset + step;
+        int y = depth.Y, x = depth.X, channel = depth.Within + step;
         while (channel >= Channels)
         {
             channel -= Channels;
             x += X.TapStep;
+            offset += (long)X.TapStep * Pixel - Channels;
             if (x == TapWidth * X.TapStep)
             {
                 x = 0;
                 y += Y.TapStep;
+                offset += ((long)Y.TapStep * SourceWidth - TapWidth * X.TapStep) * Pixel;
             }
         }
-        return new(channel, y, x);
+        return new(offset, y, x, channel);
     }
 
-    public long Find(Place row, Place depth) => Inside(row, depth) ? Index(row, depth) : -1;
+    /// <summary>Negative positions are large ones without a sign.</summary>
+    public bool Has(Place row, Place depth) => (uint)(row.Y + depth.Y) < (uint)SourceHeight & (uint)(row.X + depth.X) < (uint)SourceWidth;
 
-    public float Load(Place row, Place depth) => Inside(row, depth) ? Values[Index(row, depth)] : 0;
+    public long Index(Place row, Place depth) => row.Offset + depth.Offset;
 
-    public F4 LoadFour(Place row, Place depth) => Inside(row, depth) ? Values.Cast<F4>()[Index(row, depth) >> 2] : default;
+    public float Load(Place row, Place depth) => Has(row, depth) ? Values[Index(row, depth)] : 0;
 
-    private bool Inside(Place row, Place depth) =>
-        row.Y + depth.Y >= 0 && row.Y + depth.Y < SourceHeight && row.X + depth.X >= 0 && row.X + depth.X < SourceWidth;
-
-    private long Index(Place row, Place depth) =>
-        row.Offset + depth.Offset + ((long)(row.Y + depth.Y) * SourceWidth + (row.X + depth.X)) * Pixel;
+    public F4 LoadFour(Place row, Place depth) => Has(row, depth) ? Values.Cast<F4>()[Index(row, depth) >> 2] : default;
 }
 
 /// <summary>
 /// Weights (K,R,S,C) as the right-hand side of an input gradient: row = c, depth = (tap row, tap column, k), over some of the taps: the
 /// first at <c>Origin</c>, others <c>StepY</c> and <c>StepX</c> floats on; <c>Kernel</c> floats from one k to the next. A place of depth
-/// keeps k and the tap's column beside its offset.
+/// keeps the tap's column, and k, beside its offset.
 /// </summary>
 internal readonly record struct WeightOperand(ArrayView<float> Values, long Origin, long StepY, long StepX, long Kernel, int TapWidth, int Channels) : IOperand
 {
@@ -95,7 +97,7 @@ internal readonly record struct WeightOperand(ArrayView<float> Values, long Orig
     {
         int tap = depth / Channels, tapY = tap / TapWidth;
         int channel = depth - tap * Channels, tapX = tap - tapY * TapWidth;
-        return new(Origin + channel * Kernel + tapY * StepY + tapX * StepX, channel, tapX);
+        return new(Origin + channel * Kernel + tapY * StepY + tapX * StepX, 0, tapX, channel);
     }
 
     public Place NextRow(Place row, int step) => new(row.Offset + step, 0, 0);
@@ -103,7 +105,7 @@ internal readonly record struct WeightOperand(ArrayView<float> Values, long Orig
     public Place NextDepth(Place depth, int step)
     {
         long offset = depth.Offset + step * Kernel;
-        int channel = depth.Y + step, tapX = depth.X;
+        int channel = depth.Within + step, tapX = depth.X;
         while (channel >= Channels)
         {
             channel -= Channels;
@@ -114,14 +116,16 @@ internal readonly record struct WeightOperand(ArrayView<float> Values, long Orig
                 offset += StepY - TapWidth * StepX;
             }
         }
-        return new(offset, channel, tapX);
+        return new(offset, 0, tapX, channel);
     }
 
-    public long Find(Place row, Place depth) => row.Offset + depth.Offset;
+    public bool Has(Place row, Place depth) => true;
 
-    public float Load(Place row, Place depth) => Values[row.Offset + depth.Offset];
+    public long Index(Place row, Place depth) => row.Offset + depth.Offset;
 
-    public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[(row.Offset + depth.Offset) >> 2];
+    public float Load(Place row, Place depth) => Values[Index(row, depth)];
+
+    public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[Index(row, depth) >> 2];
 }
 
 /// <summary>Position in the image = point·Step + Origin + tap·TapStep, along one axis.</summary>

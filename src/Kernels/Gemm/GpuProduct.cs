@@ -77,9 +77,7 @@ internal static class GpuProduct
         int group = (int)(i - rest * shape.Groups);
         long line = rest / shape.Columns;
         int column = (int)(rest - line * shape.Columns), split = (int)(line / shape.Rows), row = (int)(line - (long)split * shape.Rows);
-        Place a = arguments.A.Row(row), b = arguments.B.Row(column);
-        a = new(a.Offset + group * shape.GroupA, a.Y, a.X);
-        b = new(b.Offset + group * shape.GroupB, b.Y, b.X);
+        Place a = arguments.A.Row(row).Moved(group * shape.GroupA), b = arguments.B.Row(column).Moved(group * shape.GroupB);
         int last = Math.Min((split + 1) * shape.SplitDepth, shape.Depth);
         float sum = 0;
         for (int depth = split * shape.SplitDepth; depth < last; depth++)

@@ -2,8 +2,14 @@ using ILGPU;
 
 namespace CudaKernels.Kernels;
 
-/// <summary>What a row, or a step of depth, contributes to the address of an element: an offset in floats, and a position in an image where there is one.</summary>
-internal readonly record struct Place(long Offset, int Y, int X);
+/// <summary>
+/// What a row, or a step of depth, contributes to the address of an element: an offset, and a position in an image where there is one; and how far it lies within a run of
+/// neighbours, for those that go on to the next run.
+/// </summary>
+internal readonly record struct Place(long Offset, int Y, int X, int Within = 0)
+{
+    public Place Moved(long offset) => new(Offset + offset, Y, X, Within);
+}
 
 /// <summary>
 /// One side of <see cref="GpuProduct"/>: element (row, depth) of a matrix that may exist only as a rule. Rows of the right-hand side are the
@@ -24,8 +30,11 @@ internal interface IOperand
     /// <summary>The same for depth.</summary>
     Place NextDepth(Place depth, int step);
 
-    /// <summary>Where in <see cref="Values"/> an element lies; -1 for one that lies nowhere and is zero.</summary>
-    long Find(Place row, Place depth);
+    /// <summary>Whether an element lies anywhere; else it is zero.</summary>
+    bool Has(Place row, Place depth);
+
+    /// <summary>Where in <see cref="Values"/> it lies.</summary>
+    long Index(Place row, Place depth);
 
     /// <summary>What the operand is made of; bf16 numbers as words of two.</summary>
     ArrayView<float> Values { get; }
@@ -49,11 +58,13 @@ internal readonly record struct MatrixOperand(ArrayView<float> Values, long Stri
 
     public Place NextDepth(Place depth, int step) => new(depth.Offset + step, 0, 0);
 
-    public long Find(Place row, Place depth) => row.Offset + depth.Offset;
+    public bool Has(Place row, Place depth) => true;
 
-    public float Load(Place row, Place depth) => Values[row.Offset + depth.Offset];
+    public long Index(Place row, Place depth) => row.Offset + depth.Offset;
 
-    public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[(row.Offset + depth.Offset) >> 2];
+    public float Load(Place row, Place depth) => Values[Index(row, depth)];
+
+    public F4 LoadFour(Place row, Place depth) => Values.Cast<F4>()[Index(row, depth) >> 2];
 }
 
 /// <summary>An operand with rows and depth exchanged.</summary>
@@ -69,7 +80,9 @@ internal readonly record struct Transposed<TOperand>(TOperand Inner) : IOperand 
 
     public Place NextDepth(Place depth, int step) => Inner.NextRow(depth, step);
 
-    public long Find(Place row, Place depth) => Inner.Find(depth, row);
+    public bool Has(Place row, Place depth) => Inner.Has(depth, row);
+
+    public long Index(Place row, Place depth) => Inner.Index(depth, row);
 
     public ArrayView<float> Values => Inner.Values;
 

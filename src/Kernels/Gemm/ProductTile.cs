@@ -83,11 +83,7 @@ internal static class ProductTile
             : new(place, At(operand, Math.Min(row + 16, end), group), At(operand, Math.Min(row + 32, end), group), At(operand, Math.Min(row + 48, end), group));
     }
 
-    private static Place At<TOperand>(TOperand operand, int row, long group) where TOperand : struct, IOperand
-    {
-        var place = operand.Row(row);
-        return new(place.Offset + group, place.Y, place.X);
-    }
+    private static Place At<TOperand>(TOperand operand, int row, long group) where TOperand : struct, IOperand => operand.Row(row).Moved(group);
 
     /// <summary>Row in the tile of a thread's first element. By one: 64 rows or 16 of depth side by side; by four: 16 times four rows, or 4 times four of depth.</summary>
     private static int Row<TOperand, TWidth>(int thread) where TOperand : struct, IOperand where TWidth : struct, ILoadWidth =>

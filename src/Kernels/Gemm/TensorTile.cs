@@ -46,8 +46,8 @@ internal static class TensorTile
         int next = 0;
         for (; next < (Stages - 1) * 2 * side; next += 2 * side)
         {
-            a.Copy<TA, TNumber>(arguments.A, shared, next, TSize.Size, last, thread);
-            b.Copy<TB, TNumber>(arguments.B, shared, next + side, TSize.Size, last, thread);
+            a.Copy<TA, TNumber>(arguments.A, shared, next, TSize.Size, last);
+            b.Copy<TB, TNumber>(arguments.B, shared, next + side, TSize.Size, last);
             TensorCore.Commit();
             a = a.Next<TA, TNumber>(arguments.A);
             b = b.Next<TB, TNumber>(arguments.B);
@@ -55,20 +55,21 @@ internal static class TensorTile
 
         int lane = thread % TensorCore.WarpSize, warp = thread / TensorCore.WarpSize;
         int row = (warp & 1) * (TSize.Size / 2), column = (warp >> 1) * WarpColumns;
+        int placeA = TensorSide.LanePlace<TA, TNumber>(TSize.Size, row, lane, right: false), placeB = TensorSide.LanePlace<TB, TNumber>(TSize.Size, column, lane, right: true);
         Line sum0 = default, sum1 = default, sum2 = default, sum3 = default;
         int current = 0;
         for (int depth = first; depth < last; depth += TensorSide.Words * TNumber.PerWord)
         {
             TensorCore.AwaitAllButOne();
             Group.Barrier(); // this stage is there for all, and all are done with the one before, which is overwritten now
-            a.Copy<TA, TNumber>(arguments.A, shared, next, TSize.Size, last, thread);
-            b.Copy<TB, TNumber>(arguments.B, shared, next + side, TSize.Size, last, thread);
+            a.Copy<TA, TNumber>(arguments.A, shared, next, TSize.Size, last);
+            b.Copy<TB, TNumber>(arguments.B, shared, next + side, TSize.Size, last);
             TensorCore.Commit();
             a = a.Next<TA, TNumber>(arguments.A);
             b = b.Next<TB, TNumber>(arguments.B);
             next = current;
-            Multiply<TA, TB, TNumber, TSize>(shared, current, row, column, 0, lane, ref sum0, ref sum1, ref sum2, ref sum3);
-            Multiply<TA, TB, TNumber, TSize>(shared, current, row, column, 1, lane, ref sum0, ref sum1, ref sum2, ref sum3);
+            Multiply<TA, TB, TNumber, TSize>(shared, current, placeA, placeB, 0, ref sum0, ref sum1, ref sum2, ref sum3);
+            Multiply<TA, TB, TNumber, TSize>(shared, current, placeA, placeB, 1, ref sum0, ref sum1, ref sum2, ref sum3);
             current = current == (Stages - 1) * 2 * side ? 0 : current + 2 * side;
         }
 
@@ -110,18 +111,18 @@ internal static class TensorTile
 
     /// <summary>The warp's sums += eight words of depth.</summary>
     private static void Multiply<TA, TB, TNumber, TSize>(
-        ArrayView<F4> shared, int tile, int row, int column, int step, int lane, ref Line sum0, ref Line sum1, ref Line sum2, ref Line sum3)
+        ArrayView<F4> shared, int tile, int placeA, int placeB, int step, ref Line sum0, ref Line sum1, ref Line sum2, ref Line sum3)
         where TA : struct, IOperand where TB : struct, IOperand where TNumber : struct, ITensorNumber where TSize : struct, ITileSize
     {
         int side = TensorSide.RowChunks * TSize.Size;
-        var left = TensorSide.Load<TB, TNumber>(shared, tile + side, TSize.Size, column, step, lane, right: true);
-        var right = TensorSide.Load<TB, TNumber>(shared, tile + side, TSize.Size, column + 16, step, lane, right: true);
-        sum0.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, row, step, lane, right: false), left, right);
-        sum1.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, row + 16, step, lane, right: false), left, right);
+        var left = TensorSide.Load<TB, TNumber>(shared, tile + side, TSize.Size, placeB, 0, step, right: true);
+        var right = TensorSide.Load<TB, TNumber>(shared, tile + side, TSize.Size, placeB, 1, step, right: true);
+        sum0.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, placeA, 0, step, right: false), left, right);
+        sum1.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, placeA, 1, step, right: false), left, right);
         if (TSize.Size == 64)
             return;
-        sum2.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, row + 32, step, lane, right: false), left, right);
-        sum3.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, row + 48, step, lane, right: false), left, right);
+        sum2.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, placeA, 2, step, right: false), left, right);
+        sum3.Add<TNumber>(TensorSide.Load<TA, TNumber>(shared, tile, TSize.Size, placeA, 3, step, right: false), left, right);
     }
 
     /// <summary>A warp's sums of 16 rows x 32 columns: four fragments of C side by side.</summary>
