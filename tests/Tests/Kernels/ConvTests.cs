@@ -209,7 +209,7 @@ public class ConvTests
         test.Compare(file, "grad.bias", gradBias, Tolerance.SumGradient);
     }
 
-    private static Window GoldenWindow(GoldenFile file, TensorView weight)
+    internal static Window GoldenWindow(GoldenFile file, TensorView weight)
     {
         int[] stride = Pair("stride", 1), padding = Pair("padding", 0), dilation = Pair("dilation", 1);
         return new(weight.Shape[1], weight.Shape[2], stride[0], stride[1], padding[0], padding[1], dilation[0], dilation[1]);

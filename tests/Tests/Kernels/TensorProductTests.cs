@@ -63,6 +63,38 @@ public sealed class TensorProductTests
         }
     }
 
+    /// <summary>Each golden in what its channels allow.</summary>
+    [Theory]
+    [InlineData(KernelTest.Gpu, "Tf32")]
+    [InlineData(KernelTest.Gpu, "Bf16")]
+    [InlineData(KernelTest.PtxMachine, "Tf32")]
+    [InlineData(KernelTest.PtxMachine, "Bf16")]
+    public void ConvolutionEqualsGolden(int lanes, string type)
+    {
+        int onTensorCores = 0;
+        foreach (var path in GoldenFolder.Cases("conv2d"))
+        {
+            var file = GoldenFile.Load(path);
+            int groups = file.Attribute("groups")?.GetInt32() ?? 1, channels = file.Shape("x")[1] / groups, outputs = file.Shape("weight")[0] / groups;
+            if (groups > 1 || channels % 4 != 0 || file.Shape("x")[0] == 0)
+                continue;
+            onTensorCores++;
+            using var test = new TensorTest(lanes, Enum.Parse<Precision>(type));
+            TensorView x = test.Upload(file, "x"), weight = test.Upload(file, "weight"), gradY = test.Upload(file, "grad_out");
+            var bias = file.Has("bias") ? test.Upload(file.F32("bias"), new(outputs)) : default;
+            var window = ConvTests.GoldenWindow(file, weight);
+            TensorView y = test.Zeros(gradY.Shape), gradX = test.Zeros(x.Shape), gradWeight = test.Zeros(weight.Shape);
+            test.Tiles = TensorTest.BothTiles[0];
+            test.Run(new Conv2dForward(x, weight, bias, y, window), channels, channels);
+            test.Compare(file, "out", y, gradient: false);
+            test.Run(new Conv2dInputGradient(gradY, weight, gradX, window), outputs, channels);
+            test.Compare(file, "grad.x", gradX, gradient: true);
+            test.Run(new Conv2dWeightGradient(x, gradY, gradWeight, window), outputs, channels);
+            test.Compare(file, "grad.weight", gradWeight, gradient: true);
+        }
+        Assert.True(onTensorCores >= 5, $"only {onTensorCores} golden convolutions have channels for tensor cores");
+    }
+
     [Theory]
     [InlineData(KernelTest.Gpu, "Tf32")]
     [InlineData(KernelTest.Gpu, "Bf16")]

@@ -47,6 +47,16 @@ internal sealed class TensorTest : IDisposable
         return view;
     }
 
+    /// <summary>A tensor of a golden file, channels last.</summary>
+    public TensorView Upload(GoldenFile file, string name)
+    {
+        int[] shape = file.Shape(name);
+        return Upload(KernelTest.ToChannelsLast(file.F32(name), shape), new(shape[0], shape[2], shape[3], shape[1]));
+    }
+
+    /// <summary>Compares what ran last with a tensor of a golden file.</summary>
+    public void Compare(GoldenFile file, string name, TensorView got, bool gradient) => test.Compare(file, name, got, For(gradient));
+
     public TensorView Zeros(Shape shape) => Upload(new float[shape.Length], shape);
 
     public float[] Read(TensorView view) => test.Read(view);
@@ -65,14 +75,8 @@ internal sealed class TensorTest : IDisposable
     /// <summary>Compares what ran last with the reference, on its operands and on those operands rounded.</summary>
     public void Close(Func<float[], float[], double[]> reference, float[] a, float[] b, TensorView got, bool gradient, string what)
     {
-        var tolerance = ran switch
-        {
-            Precision.Bf16 => gradient ? Tolerance.Bf16Gradient : Tolerance.Bf16,
-            Precision.Tf32 => gradient ? Tolerance.Tf32Gradient : Tolerance.Tf32,
-            _ => Tolerance.SumGradient,
-        };
         float[] values = Read(got);
-        KernelTest.Close(reference(a, b), values, tolerance, $"{what}, {ran}");
+        KernelTest.Close(reference(a, b), values, For(gradient), $"{what}, {ran}");
         KernelTest.Close(reference(Rounded(a), Rounded(b)), values, Tolerance.SumGradient, $"{what}, {ran}, operands rounded");
     }
 
@@ -85,6 +89,14 @@ internal sealed class TensorTest : IDisposable
             device.Return(view);
         test.Dispose();
     }
+
+    /// <summary>What the golden files ask of what ran last.</summary>
+    private Tolerance For(bool gradient) => ran switch
+    {
+        Precision.Bf16 => gradient ? Tolerance.Bf16Gradient : Tolerance.Bf16,
+        Precision.Tf32 => gradient ? Tolerance.Tf32Gradient : Tolerance.Tf32,
+        _ => gradient ? Tolerance.SumGradient : Tolerance.Sum,
+    };
 
     private float[] Rounded(float[] values) => ran switch
     {

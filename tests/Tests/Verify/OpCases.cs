@@ -19,7 +19,7 @@ internal static class OpCases
     private const string SkipMark = "$XunitDynamicSkip$"; // how xunit's exception says that a test skips itself
     private const BindingFlags Declared = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Static | BindingFlags.Instance | BindingFlags.DeclaredOnly;
 
-    /// <summary>The test classes of an assembly in whose code a <see cref="KernelTest"/> is made.</summary>
+    /// <summary>The test classes of an assembly in whose code a <see cref="KernelTest"/> is made, or one for tensor cores.</summary>
     public static IEnumerable<Type> Classes(Assembly assembly) => assembly.GetTypes()
         .Where(type => type is { IsPublic: true, IsAbstract: false, ContainsGenericParameters: false } && type.GetConstructor([]) is not null && WithNested(type).Any(MakesKernelTest))
         .OrderBy(type => type.Name, StringComparer.Ordinal);
@@ -83,5 +83,5 @@ internal static class OpCases
     private static IEnumerable<Type> WithNested(Type type) => type.GetNestedTypes(Declared).SelectMany(WithNested).Prepend(type);
 
     private static bool MakesKernelTest(Type type) => !type.ContainsGenericParameters && type.GetMethods(Declared)
-        .Any(method => !method.ContainsGenericParameters && MethodCode.References(method).Any(r => r.Target is ConstructorInfo { DeclaringType: var made } && made == typeof(KernelTest)));
+        .Any(method => !method.ContainsGenericParameters && MethodCode.References(method).Any(r => r.Target is ConstructorInfo { DeclaringType: var made } && (made == typeof(KernelTest) || made == typeof(TensorTest))));
 }

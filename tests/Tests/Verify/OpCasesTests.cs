@@ -10,7 +10,7 @@ public sealed class OpCasesTests
     public void TheClassesOfKernelTestsAreFound()
     {
         string[] names = [.. OpCases.Classes(typeof(OpCasesTests).Assembly).Select(type => type.Name)];
-        foreach (var type in (Type[])[typeof(ConvTests), typeof(DeformConvTests), typeof(NmsTests), typeof(GpuProductTests), typeof(TargetTests), typeof(KernelTestTests)])
+        foreach (var type in (Type[])[typeof(ConvTests), typeof(DeformConvTests), typeof(NmsTests), typeof(GpuProductTests), typeof(TensorProductTests), typeof(TargetTests), typeof(KernelTestTests)])
             Assert.Contains(type.Name, names);
         Assert.DoesNotContain(nameof(DatasetTests), names);
         Assert.DoesNotContain(nameof(CliTests), names);
