@@ -33,7 +33,7 @@ internal sealed class GradientReducer : IDisposable
     public GradientReducer(ParameterSet set, ICollective group, int bucketBytes = DefaultBucketBytes)
     {
         this.set = set;
-        this.group = group.Split(0);
+        this.group = group.Split(0, beside: true);
         buckets = Cut(set, bucketBytes);
         for (int i = 0; i < buckets.Length; i++)
             foreach (var parameter in buckets[i].Parameters)

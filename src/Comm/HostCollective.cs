@@ -71,7 +71,7 @@ internal abstract unsafe class HostCollective(Device device) : ICollective
         Barrier(call);
     }
 
-    public ICollective Split(int number)
+    public ICollective Split(int number, bool beside)
     {
         CheckNumber(number);
         var call = new CollectiveCall(CollectiveKind.Split);

@@ -42,7 +42,11 @@ internal interface ICollective : IDisposable
     void Barrier();
 
     /// <summary>A new group of the ranks that gave the same number, in the order of their ranks here. Every rank calls it.</summary>
-    ICollective Split(int number);
+    /// <param name="beside">
+    /// For a thread beside the step's own, which has nothing else to do: where operations run on the device's streams, that thread waits for them instead of
+    /// what the device computes next.
+    /// </param>
+    ICollective Split(int number, bool beside = false);
 
     /// <summary>
     /// This rank goes no further: every other one gets a <see cref="CollectiveException"/> with these words from the operation it waits in or comes to next,

@@ -38,7 +38,7 @@ internal sealed class SingleRank(Device device) : ICollective
     {
     }
 
-    public ICollective Split(int number)
+    public ICollective Split(int number, bool beside)
     {
         CheckNumber(number);
         return new SingleRank(device);

@@ -21,8 +21,9 @@ internal partial class GpuDevice : Device
 
     private readonly Context context;
     private readonly Accelerator accelerator;
-    private readonly AcceleratorStream compute, copy, communication;
-    private readonly StreamEvent computed, uploaded, communicated;
+    private readonly AcceleratorStream compute, copy;
+    private readonly StreamEvent computed, uploaded;
+    private readonly List<SideStream> sides = [];
     private readonly Staging uploads, downloads;
     private readonly GpuMemoryPool pool;
     private readonly Dictionary<MethodInfo, Delegate> launchers = [];
@@ -31,15 +32,14 @@ internal partial class GpuDevice : Device
     private string? compilerFailure;
     private long syncs = 1; // moments at which the host knew that the device had nothing to do
     private int running;    // depth of Run: an operation may keep views over a moment that it waits itself
-    private bool communicating;
 
     private GpuDevice(string name, Context context, Accelerator accelerator)
     {
         Name = name;
         this.context = context;
         this.accelerator = accelerator;
-        (compute, copy, communication) = (accelerator.CreateStream(), accelerator.CreateStream(), accelerator.CreateStream());
-        (computed, uploaded, communicated) = (StreamEvent.Create(accelerator), StreamEvent.Create(accelerator), StreamEvent.Create(accelerator));
+        (compute, copy) = (accelerator.CreateStream(), accelerator.CreateStream());
+        (computed, uploaded) = (StreamEvent.Create(accelerator), StreamEvent.Create(accelerator));
         (uploads, downloads) = (new Staging(accelerator), new Staging(accelerator));
         pool = new GpuMemoryPool(this, accelerator);
     }
@@ -246,7 +246,7 @@ internal partial class GpuDevice : Device
                 using var _ = Occupy();
                 accelerator.Bind();
                 downloads.Download(Bytes(from), to, compute);
-                if (running == 0 && !communicating)
+                if (running == 0 && !sides.Exists(side => side.IsAhead))
                     syncs++;
             }
             catch (AcceleratorException e)
@@ -256,29 +256,69 @@ internal partial class GpuDevice : Device
         }
     }
 
-    /// <summary>Gives the communication stream work that starts after all computed so far, and runs beside what is computed next.</summary>
-    public void Communicate(Action<AcceleratorStream> work) => Do("Communicate", () =>
+    /// <summary>A stream for <see cref="Communicate"/>, to be closed or left to the device's end.</summary>
+    public SideStream OpenSide()
     {
-        computed.Record(compute);
-        computed.Delay(communication);
-        communicating = true;
-        work(communication);
+        SideStream? side = null;
+        Do("OpenSide", () => sides.Add(side = new(accelerator)));
+        return side!;
+    }
+
+    /// <summary>Waits for the stream's work.</summary>
+    public void Close(SideStream side) => Do("Close", () =>
+    {
+        side.Stream.Synchronize();
+        sides.Remove(side);
+        side.Dispose();
     });
 
-    /// <summary>What is computed from now on starts after all communication so far.</summary>
-    public void AwaitCommunication() => Do("AwaitCommunication", () =>
+    /// <summary>
+    /// Gives the stream work that starts after all computed so far, and runs beside what is computed next. Libraries may wait for other devices while they take it,
+    /// so other threads may use this one meanwhile.
+    /// </summary>
+    public void Communicate(SideStream side, Action<AcceleratorStream> work)
     {
-        communicated.Record(communication);
-        communicated.Delay(compute);
-        communicating = false;
+        Do("Communicate", () =>
+        {
+            side.Computed.Record(compute);
+            side.Computed.Delay(side.Stream);
+            side.IsAhead = true;
+        });
+        work(side.Stream);
+    }
+
+    /// <summary>What is computed from now on starts after all that the stream was given so far.</summary>
+    public void Await(SideStream side) => Do("Await", () =>
+    {
+        side.Communicated.Record(side.Stream);
+        side.Communicated.Delay(compute);
+        side.IsAhead = false;
     });
+
+    /// <summary>Returns once all that the stream was given so far is done; kernels go on meanwhile, and other threads may use the device.</summary>
+    public void Finish(SideStream side)
+    {
+        Do("Finish", () => side.Communicated.Record(side.Stream));
+        try
+        {
+            side.Communicated.Wait();
+        }
+        catch (AcceleratorException e)
+        {
+            throw Failure("Finish", e);
+        }
+        side.IsAhead = false;
+    }
 
     public override void Synchronize() => Do("Synchronize", () =>
     {
         copy.Synchronize();
-        communication.Synchronize();
+        foreach (var side in sides)
+        {
+            side.Stream.Synchronize();
+            side.IsAhead = false;
+        }
         compute.Synchronize();
-        communicating = false;
         if (running == 0)
             syncs++;
     });
@@ -290,7 +330,7 @@ internal partial class GpuDevice : Device
             try
             {
                 Synchronize();
-                foreach (var part in (IDisposable[])[uploads, downloads, computed, uploaded, communicated, pool, compute, copy, communication])
+                foreach (var part in (IDisposable[])[uploads, downloads, computed, uploaded, .. sides, pool, compute, copy])
                     part.Dispose();
                 if (accelerator is CudaAccelerator cuda)
                     PrimaryContext.Dispose(cuda);

@@ -60,19 +60,26 @@ public sealed class GpuDeviceTests(TinyRun run) : IClassFixture<TinyRun>
         Assert.All(test.Read(sum), value => Assert.Equal(210, value));
     }
 
-    [Fact]
-    public void CommunicationStartsAfterTheComputedAndEndsBeforeTheAwaiting()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void CommunicationStartsAfterTheComputedAndEndsBeforeTheAwaiting(bool hostWaits)
     {
         using var test = new KernelTest(KernelTest.Gpu);
         var device = (GpuDevice)test.Device;
         TensorView from = test.Zeros(100_000), to = test.Zeros(100_000), after = test.Zeros(100_000);
+        var side = device.OpenSide();
         for (int i = 1; i <= 5; i++)
         {
             device.Fill(from, i);
-            device.Communicate(stream => device.U8(Bytes(from)).CopyTo(stream, device.U8(Bytes(to))));
-            device.AwaitCommunication();
+            device.Communicate(side, stream => device.U8(Bytes(from)).CopyTo(stream, device.U8(Bytes(to))));
+            if (hostWaits)
+                device.Finish(side);
+            else
+                device.Await(side);
             device.Run(new AddForward(after, to, after));
         }
+        device.Close(side);
         Assert.All(test.Read(after), value => Assert.Equal(15, value));
 
         static TensorView Bytes(TensorView view) => new(view.Buffer, view.Offset * 4, new Shape(checked((int)view.Bytes)), DType.U8);

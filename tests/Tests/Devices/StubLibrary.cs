@@ -11,7 +11,7 @@ internal static class StubLibrary
     {
         try
         {
-            using var compiler = Process.Start("gcc", ["-shared", "-fPIC", "-o", folder[name], folder.Write(name + ".c", source)]);
+            using var compiler = Process.Start("gcc", ["-shared", "-fPIC", "-pthread", "-o", folder[name], folder.Write(name + ".c", source), "-lm"]);
             compiler.WaitForExit();
             Assert.Equal(0, compiler.ExitCode);
         }

@@ -5,6 +5,7 @@ using CudaKernels.Cli;
 using CudaKernels.Comm;
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Ranks;
 using ILGPU;
 using ILGPU.Runtime;
 using ILGPU.Runtime.Cuda;
@@ -140,20 +141,23 @@ internal static partial class SpeedRungs
         }
         using (library)
         {
-            gpu.Accelerator.Bind();
-            nint group = library.Join(1, library.NewId(), 0);
             var view = gpu.Rent(new Shape(Count), DType.F32, "verify");
             float[] values = KernelTest.Random(1, Count), got = new float[Count];
-            gpu.Upload<float>(values, view);
-            gpu.Communicate(stream => library.AllReduceSum(view.Buffer.Address, Count, group, ((CudaStream)stream).StreamPtr));
-            gpu.AwaitCommunication();
-            gpu.Download<float>(view, got);
-            library.Leave(group);
-            Assert.Equal(values, got);
-            gpu.Fill(view, 2); // the library has changed the thread's context before; ours must still be at work
-            gpu.Download<float>(view, got);
-            Assert.Equal(2, got[^1]);
-            return $"version {library.Version}, all-reduce of {Count} floats, then a launch of ours";
+            using var group = NcclCollective.Join(library, gpu, library.NewId(), rank: 0, size: 1, control: null);
+            using var beside = group.Split(0, beside: true);
+            foreach (var one in (ICollective[])[group, beside])
+            {
+                foreach (var rank in RankCases.All)
+                    rank.Run(one, gpu);
+                gpu.Upload<float>(values, view);
+                one.AllReduce(view, Reduction.Sum);
+                gpu.Download<float>(view, got);
+                Assert.Equal(values, got);
+                gpu.Fill(view, 2); // the library has changed the thread's context before; ours must still be at work
+                gpu.Download<float>(view, got);
+                Assert.Equal(2, got[^1]);
+            }
+            return $"version {library.Version}: {RankCases.All.Count} cases of a group, all-reduce of {Count} floats, then a launch of ours";
         }
     }
 

@@ -13,7 +13,7 @@ internal struct NcclId;
 /// </summary>
 internal sealed unsafe class NcclNative : IDisposable
 {
-    private const int Float32 = 7, Sum = 0; // ncclDataType_t, ncclRedOp_t
+    private const int UInt8 = 1, Float32 = 7, Sum = 0, Max = 2; // ncclDataType_t, ncclRedOp_t
 
     private static readonly string[] Names = ["libnccl.so.2", "libnccl.so"];
 
@@ -69,13 +69,26 @@ internal sealed unsafe class NcclNative : IDisposable
         return group;
     }
 
-    /// <summary>Replaces <paramref name="count"/> floats by their sums over all ranks, in the order of the stream.</summary>
-    public void AllReduceSum(nint floats, long count, nint group, nint stream) => Succeed("ncclAllReduce",
-        ((delegate* unmanaged<nint, nint, nuint, int, int, nint, nint, int>)Export("ncclAllReduce"))(floats, floats, (nuint)count, Float32, Sum, group, stream));
+    /// <summary>Replaces <paramref name="count"/> floats by their reduction over all ranks, in the order of the stream.</summary>
+    public void AllReduce(nint floats, long count, Reduction reduction, nint group, nint stream) => Succeed("ncclAllReduce",
+        ((delegate* unmanaged<nint, nint, nuint, int, int, nint, nint, int>)Export("ncclAllReduce"))(floats, floats, (nuint)count, Float32, Number(reduction), group, stream));
 
+    /// <summary>Replaces the floats of one rank.</summary>
+    public void Reduce(nint floats, long count, Reduction reduction, int root, nint group, nint stream) => Succeed("ncclReduce",
+        ((delegate* unmanaged<nint, nint, nuint, int, int, int, nint, nint, int>)Export("ncclReduce"))(floats, floats, (nuint)count, Float32, Number(reduction), root, group, stream));
+
+    public void Broadcast(nint values, long bytes, int root, nint group, nint stream) => Succeed("ncclBroadcast",
+        ((delegate* unmanaged<nint, nint, nuint, int, int, nint, nint, int>)Export("ncclBroadcast"))(values, values, (nuint)bytes, UInt8, root, group, stream));
+
+    public void AllGather(nint part, nint all, long bytes, nint group, nint stream) => Succeed("ncclAllGather",
+        ((delegate* unmanaged<nint, nint, nuint, int, nint, nint, int>)Export("ncclAllGather"))(part, all, (nuint)bytes, UInt8, group, stream));
+
+    /// <summary>Waits for what the group has under way.</summary>
     public void Leave(nint group) => Succeed("ncclCommDestroy", ((delegate* unmanaged<nint, int>)Export("ncclCommDestroy"))(group));
 
     public void Dispose() => NativeLibrary.Free(library);
+
+    private static int Number(Reduction reduction) => reduction == Reduction.Sum ? Sum : Max;
 
     private nint Export(string name) => NativeLibrary.TryGetExport(library, name, out nint address) ? address
         : throw new KernelException($"NCCL: the library has no {name}");

@@ -1,0 +1,125 @@
+using System.Net;
+using System.Net.Sockets;
+using CudaKernels.Comm;
+using Xunit;
+
+namespace CudaKernels.Tests;
+
+/// <summary>Ranks that find each other at an address and a port, over real sockets.</summary>
+public sealed class RendezvousTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(5)]
+    public void EveryRankGetsTheBytesOfTheFirst(int size)
+    {
+        int port = FreePort();
+        byte[] bytes = [.. Enumerable.Range(0, 128).Select(i => (byte)(i * 3))];
+        var got = Meet(size, rank =>
+        {
+            if (rank == 0)
+                Thread.Sleep(300); // the others are there first, and try again
+            return TcpRendezvous.Exchange(new(rank, size, "localhost", port), rank == 0 ? bytes : [], Patience);
+        });
+        Assert.All(got, result => Assert.Equal(bytes, result.Bytes));
+    }
+
+    [Fact]
+    public void AStrangerAtThePortIsPassedOver()
+    {
+        int port = FreePort();
+        var got = Meet(3, rank =>
+        {
+            if (rank != 2)
+                return TcpRendezvous.Exchange(new(rank, 2, "127.0.0.1", port), [1, 2], Patience);
+            for (int i = 0; i < 100; i++)
+                try
+                {
+                    using var stranger = new TcpClient("127.0.0.1", port);
+                    stranger.Client.Send("GET / HTTP/1.1\r\n\r\n"u8);
+                    break;
+                }
+                catch (SocketException)
+                {
+                    Thread.Sleep(20);
+                }
+            return [];
+        });
+        Assert.Equal([1, 2], got[0].Bytes);
+        Assert.Equal([1, 2], got[1].Bytes);
+    }
+
+    [Fact]
+    public void ARankThatDoesNotComeIsNamed()
+    {
+        int port = FreePort();
+        var got = Meet(3, rank => rank == 1 ? [] : TcpRendezvous.Exchange(new(rank, 3, "localhost", port), [1], TimeSpan.FromSeconds(rank == 0 ? 1.5 : 20)));
+        foreach (int rank in (int[])[0, 2])
+            Assert.Equal($"rendezvous with rank 0 at localhost:{port}: of 3 ranks 1 did not come within 1.5 s", got[rank].Error);
+    }
+
+    [Fact]
+    public void NobodyThereIsNamed()
+    {
+        int port = FreePort();
+        string? error = Meet(1, _ => TcpRendezvous.Exchange(new(1, 2, "localhost", port), [], TimeSpan.FromSeconds(0.5)))[0].Error;
+        Assert.StartsWith($"rendezvous with rank 0 at localhost:{port}: rank 1 did not reach it within 0.5 s: ", error);
+    }
+
+    [Theory]
+    [InlineData(1, 3, "rank 1 of 3 came where rank 0 is of 2")]
+    [InlineData(0, 2, "it cannot listen at port ")]
+    [InlineData(5, 2, "rank 5 of 2 came, which there cannot be beside rank 0")]
+    public void ARankOfAnotherRunIsNamed(int rank, int size, string words)
+    {
+        int port = FreePort();
+        var got = Meet(2, number =>
+        {
+            if (number == 0)
+                return TcpRendezvous.Exchange(new(0, 2, "localhost", port), [1], TimeSpan.FromSeconds(rank == 0 ? 2 : 20));
+            if (rank == 0)
+                Thread.Sleep(500);
+            return TcpRendezvous.Exchange(new(rank, size, "localhost", port), [], Patience);
+        });
+        Assert.Contains(words, got[1].Error);
+        if (rank != 0)
+            Assert.Contains(words, got[0].Error);
+    }
+
+    [Fact]
+    public void ARankThatComesTwiceIsNamed()
+    {
+        int port = FreePort();
+        var got = Meet(3, number => TcpRendezvous.Exchange(new(number == 0 ? 0 : 1, 3, "localhost", port), [1], Patience));
+        Assert.All(got, result => Assert.Equal($"rendezvous with rank 0 at localhost:{port}: rank 1 came twice", result.Error));
+    }
+
+    private static (byte[] Bytes, string? Error)[] Meet(int count, Func<int, byte[]> work)
+    {
+        var results = new (byte[] Bytes, string? Error)[count];
+        var threads = Enumerable.Range(0, count).Select(n => new Thread(() =>
+        {
+            try
+            {
+                results[n] = (work(n), null);
+            }
+            catch (CollectiveException e)
+            {
+                results[n] = ([], e.Message);
+            }
+        })).ToArray();
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        return results;
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}
