@@ -131,6 +131,28 @@ internal sealed class ParameterSet : IDisposable
     /// <summary>Puts the buffers back to where the step began, for a step that ends before its gradients.</summary>
     public void RestoreBuffers() => Device.Copy(buffersBefore, Buffers);
 
+    /// <summary>Whether all parameters and buffers are numbers: gradients that are finite can still take them over the edge.</summary>
+    public bool AreFinite()
+    {
+        return IsFinite(Values) && IsFinite(Buffers);
+
+        bool IsFinite(TensorView block)
+        {
+            var norm = Device.Rent(new Shape(2), DType.F32, nameof(AreFinite));
+            try
+            {
+                Device.Run(new GradientNorm(block, norm));
+                Span<float> values = stackalloc float[2];
+                Device.Download(norm, values);
+                return values[1] != 0;
+            }
+            finally
+            {
+                Device.Return(norm);
+            }
+        }
+    }
+
     /// <summary>The parameters' parts of a block laid out as <see cref="Values"/>, by prefixed name.</summary>
     public IEnumerable<(string Name, TensorView View)> SlicesOf(TensorView block, string prefix = "") =>
         Named.Select(n => (prefix + n.Name, block.Slice(n.Parameter.Value.Offset - Values.Offset, n.Parameter.Shape)));

@@ -102,6 +102,17 @@ internal sealed class RankGroup(ICollective group, Device device)
         return true;
     });
 
+    /// <summary>Work that the first rank does for all.</summary>
+    /// <param name="work">What it does.</param>
+    /// <param name="name">Of its row in a profile.</param>
+    public void OnFirst(Action work, string name)
+    {
+        if (!IsFirst)
+            return;
+        using (device.HostWork(name))
+            work();
+    }
+
     private T[] Gather<T>(T[] own, DType type) where T : unmanaged
     {
         if (Size == 1)

@@ -35,13 +35,13 @@ internal sealed class Trainer : IDisposable
     private readonly Ema? average;
     private readonly Schedule schedule;
     private readonly TrainState state;
+    private readonly Checkpoints checkpoints;
     private readonly RunCurves curves;
     private readonly int ranksPerNorm;
     private BatchGradient? gradient;
     private SyncBatchNorm? norms;
     private bool computing; // a gradient: the running statistics are ahead of the weights
     private int anomaliesInARow;
-    private long? savedStep;
 
     /// <summary>A new run on one device, in a folder that holds none.</summary>
     public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer) =>
@@ -52,7 +52,7 @@ internal sealed class Trainer : IDisposable
         ranks,
         () => new Trainer(config, ranks.IsFirst ? RunFolder.New(path, config.Data) : RunFolder.At(path), ranks, observer),
         // Written last: a setting that does not fit the data must not leave half a run behind.
-        trainer => ranks.Together(() => trainer.OnFirst(() => trainer.folder.Create(Effective(config)), "run folder")));
+        trainer => ranks.Together(() => ranks.OnFirst(() => trainer.folder.Create(Effective(config)), "run folder")));
 
     /// <summary>Goes on with a run from its last checkpoint; <paramref name="changes"/> override its configuration.</summary>
     public static Trainer Resume(string path, IReadOnlyList<Setting> changes, Device device, ITrainObserver observer) =>
@@ -92,9 +92,7 @@ internal sealed class Trainer : IDisposable
         (training, validation) = OpenData(config);
         model = ModelCatalog.Create(config.Model, training.Classes, config.Alpha);
         model.Info.CheckImageSize(config.Imgsz);
-        if (config.Batch < ranks.Size * config.Accumulate)
-            throw new DataException($"configuration: batch expects at least {ranks.Size * config.Accumulate}, one picture for each of {ranks.Size} ranks{(config.Accumulate > 1 ? $" and {config.Accumulate} pieces" : "")}, but is {config.Batch}");
-        ranksPerNorm = RanksPerNorm(config, ranks.Size);
+        ranksPerNorm = BatchShares.RanksPerNorm(config, ranks.Size);
         loader = new BatchLoader(training, new BatchLoaderOptions
         {
             BatchSize = config.Batch,
@@ -111,15 +109,14 @@ internal sealed class Trainer : IDisposable
             : new AdamW(parameters, weightDecay: config.WeightDecay, clipNorm: config.ClipNorm);
         average = config.Ema > 0 ? new Ema(parameters, config.Ema) : null;
         state = new TrainState(parameters, optimizer, average);
+        checkpoints = new Checkpoints(folder, model.Info, parameters, state, ranks, config.Imgsz);
         curves = new RunCurves(folder);
         observer.Note(FormattableString.Invariant(
             $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
         observer.Note(rate);
         observer.Note(RecomputeChoice.Apply(model, config, ranks));
         if (ranks.Size > 1 || config.Accumulate > 1)
-            observer.Note($"{ranks.Size} ranks, the first with {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step"
-                + (config.Accumulate > 1 ? $" in {config.Accumulate} pieces; the gradient is that of the whole batch, but batch norm sees a piece" : "; batch norm sees the pictures")
-                + $" of {(ranksPerNorm == 1 ? "one rank" : $"{ranksPerNorm} ranks")} at a time");
+            observer.Note(BatchShares.Describe(config, ranks));
     }
 
     /// <summary>Makes the ranks one run: they agree on what they train, and share what has to be common.</summary>
@@ -130,28 +127,17 @@ internal sealed class Trainer : IDisposable
         gradient = new BatchGradient(model, parameters, ranks, config.Imgsz, config.Accumulate);
     }
 
-    /// <summary>Ranks that share the statistics of their batch norms: all of them, or as many as have the pictures of bn_group at a time.</summary>
-    private static int RanksPerNorm(TrainConfig config, int ranks)
-    {
-        if (config.BnGroup == 0)
-            return ranks;
-        int pieces = ranks * config.Accumulate;
-        return config.Batch % pieces == 0 ? SyncBatchNorm.RanksPerGroup(config.BnGroup, config.Batch / pieces, ranks)
-            : throw new DataException($"configuration: bn_group expects a batch that {ranks} ranks of {config.Accumulate} pieces share evenly but batch is {config.Batch}; choose a multiple of {pieces}, or leave bn_group out");
-    }
-
     private void GoOn(IReadOnlyList<Setting> changes)
     {
         bool hasCheckpoint = ranks.Any(ranks.IsFirst && folder.HasCheckpoint);
         if (hasCheckpoint)
-            Restore();
+            checkpoints.Restore();
         observer.Note((hasCheckpoint ? $"resumed {folder.Path}" : $"{folder.Path} has no checkpoint yet: begins again") + $" at step {state.Step} of {TotalSteps}"
             + (changes.Count > 0 ? "; changed " + string.Join(", ", changes.Select(c => $"{c.Key}={c.Value}")) : "")
             + (state.Step >= TotalSteps ? "; it is complete, more epochs would go on with it" : ""));
         if (hasCheckpoint && state.Ranks != ranks.Size)
-            observer.Note($"the run was on {state.Ranks} ranks and goes on on {ranks.Size}: the first has {ranks.ShareOf(config.Batch).Count} of the {config.Batch} pictures of a step "
-                + $"instead of {Share.Of(config.Batch, state.Ranks, 0).Count}; sums in another order differ by rounding");
-        ranks.Together(() => OnFirst(() =>
+            observer.Note(BatchShares.DescribeChange(config, state.Ranks, ranks));
+        ranks.Together(() => ranks.OnFirst(() =>
         {
             folder.TruncateLog(state.Step, state.EvaluatedStep);
             curves.Reload();
@@ -184,16 +170,25 @@ internal sealed class Trainer : IDisposable
         }
         catch (Exception e)
         {
-            if (e is DataException or CollectiveException or IOException or UnauthorizedAccessException && state.Step > (savedStep ?? 0))
+            try
             {
-                if (computing)
-                    parameters.RestoreBuffers();
-                Save();
-                observer.Note($"saved at step {state.Step}; once the fault is mended go on with --resume {folder.Path}");
+                if (e is DataException or CollectiveException or IOException or UnauthorizedAccessException && state.Step > (checkpoints.SavedStep ?? 0))
+                    Rescue();
             }
-            ranks.Group.Fail(e);
+            finally
+            {
+                ranks.Group.Fail(e);
+            }
             throw;
         }
+    }
+
+    private void Rescue()
+    {
+        if (computing)
+            parameters.RestoreBuffers();
+        checkpoints.Save();
+        observer.Note($"saved at step {state.Step}; once the fault is mended go on with --resume {folder.Path}");
     }
 
     private TrainOutcome RunEpochs(CancellationToken stop)
@@ -202,7 +197,7 @@ internal sealed class Trainer : IDisposable
         if (EvaluationIsDue) // the run was stopped before it; made up for, so that the run ends like one that was not
         {
             complete = Evaluate(stop);
-            Save();
+            checkpoints.Save();
         }
         while (complete && state.Step < TotalSteps)
         {
@@ -214,12 +209,12 @@ internal sealed class Trainer : IDisposable
                     if (state.Step >= TotalSteps || ranks.Any(stop.IsCancellationRequested))
                         break;
                     if (state.Step == 0)
-                        ranks.Together(() => OnFirst(() => BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes), "picture of the first batch"));
+                        ranks.Together(() => ranks.OnFirst(() => BatchPicture.Write(folder.FirstBatch, batch, model.Info.Classes), "picture of the first batch"));
                     Step(epoch, batch);
                 }
             }
             complete = !ranks.Any(stop.IsCancellationRequested) && (!EvaluationIsDue || Evaluate(stop));
-            Save();
+            checkpoints.Save();
         }
         if (complete)
             return TrainOutcome.Finished;
@@ -288,7 +283,7 @@ internal sealed class Trainer : IDisposable
             applied = optimizer.LastFinite;
         }
         state.Step++;
-        if (applied && ranks.Any(!WeightsAreFinite()))
+        if (applied && ranks.Any(!parameters.AreFinite()))
             broken = "a weight after the update";
         else if (applied)
             average?.Update();
@@ -308,27 +303,11 @@ internal sealed class Trainer : IDisposable
         return [.. (rank is { } one ? [paths[one]] : paths).SelectMany(p => p.Split('\n'))];
     }
 
-    /// <summary>Of the parameters and the running statistics; gradients that are finite can still take them over the edge.</summary>
-    private bool WeightsAreFinite()
-    {
-        using var scope = new StepScope(device, record: false);
-        return IsFinite(parameters.Values) && IsFinite(parameters.Buffers);
-
-        bool IsFinite(TensorView block)
-        {
-            var norm = scope.Rent(new Shape(2), nameof(WeightsAreFinite));
-            device.Run(new GradientNorm(block, norm.View));
-            Span<float> values = stackalloc float[2];
-            device.Download(norm.View, values);
-            return values[1] != 0;
-        }
-    }
-
     /// <param name="applied">The step has changed the weights, so it can no longer be left out.</param>
     private void Handle(Anomaly anomaly, bool applied)
     {
         anomaliesInARow++;
-        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && savedStep is not null;
+        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && checkpoints.SavedStep is not null;
         if (config.NonFinite == NonFinitePolicy.Stop || (applied && !rollsBack))
             throw new TrainingException($"{anomaly}. Lower lr, lengthen warmup_steps, or set non_finite=skip; the last checkpoint in {folder.Path} is whole");
         if (anomaliesInARow >= Anomaly.Limit)
@@ -336,7 +315,7 @@ internal sealed class Trainer : IDisposable
         if (rollsBack)
         {
             long step = state.Step;
-            Restore();
+            checkpoints.Restore();
             state.Step = step;
             observer.Note($"{anomaly}; weights of the last checkpoint are back");
         }
@@ -344,7 +323,7 @@ internal sealed class Trainer : IDisposable
             observer.Note($"{anomaly}; the step was left out");
     }
 
-    private void Report(int epoch, float rate, IReadOnlyList<(string Name, float Value)> losses, double seconds) => OnFirst(() =>
+    private void Report(int epoch, float rate, IReadOnlyList<(string Name, float Value)> losses, double seconds) => ranks.OnFirst(() =>
     {
         curves.Step(epoch, state.Step, rate, losses, optimizer.LastNorm);
         observer.Stepped(new StepReport(epoch, state.Step, TotalSteps, rate, optimizer.LastNorm, losses, config.Batch / seconds,
@@ -379,8 +358,7 @@ internal sealed class Trainer : IDisposable
             if (best)
             {
                 state.BestAp = result["AP"];
-                using (device.HostWork("checkpoints"))
-                    ModelFile.Save(folder.Best, model.Info, parameters, config.Imgsz);
+                checkpoints.SaveBest();
             }
             using (device.HostWork("evaluation: curves and pictures"))
             {
@@ -391,34 +369,5 @@ internal sealed class Trainer : IDisposable
             observer.Evaluated(new EvaluationReport(epoch, state.Step, result, best, Stopwatch.GetElapsedTime(start)));
         });
         return done;
-    }
-
-    private void Save()
-    {
-        OnFirst(() => state.WithFinalWeights(() => ModelFile.Save(folder.Last, model.Info, parameters, config.Imgsz, state.Tensors(), state.Metadata(ranks.Size))), "checkpoints");
-        savedStep = state.Step;
-    }
-
-    private void Restore()
-    {
-        ranks.Together(() => OnFirst(() =>
-        {
-            var file = SafeTensorsFile.Read(folder.Last);
-            new ModelFile(folder.Last, file).RequireSame(model.Info);
-            state.Restore(folder.Last, file);
-        }, "checkpoints"));
-        state.TakeFromFirst(ranks);
-        savedStep = state.Step;
-    }
-
-    /// <summary>Work that the first rank does for all.</summary>
-    /// <param name="work">What it does.</param>
-    /// <param name="name">Of its row in a profile.</param>
-    private void OnFirst(Action work, string name)
-    {
-        if (!ranks.IsFirst)
-            return;
-        using (device.HostWork(name))
-            work();
     }
 }
