@@ -29,7 +29,7 @@ internal static class TrainCommand
         var resume = new Option<string?>("--resume") { Description = "Go on with the run in this folder.", HelpName = "RUN" };
         var file = new Option<string?>("--config") { Description = "YAML with any of the keys below.", HelpName = "FILE.yaml" };
         var settings = new Argument<string[]>("key=value") { Description = "Any of: " + string.Join(", ", ConfigKeys.Names) + ".", Arity = ArgumentArity.ZeroOrMore };
-        var profile = new Option<bool>("--profile") { Description = "Show at the end where the time went, kernel by kernel and by the host's work." };
+        var profile = new Option<bool>("--profile") { Description = "Show at the end where the time went, kernel by kernel and by the host's work, and what went between ranks." };
         Option<string> device = SharedOptions.Device();
         Option<string> precision = SharedOptions.Precision();
         Option<int> threads = SharedOptions.Threads();
@@ -81,7 +81,10 @@ internal static class TrainCommand
                 if (rank.IsFirst)
                     progress.Finish(trainer.Folder, outcome);
                 if (rank.Device.Profiler is { } profiler)
+                {
                     ProfileTable.Print(new Report(null), profiler);
+                    TrafficTable.Print(new Report(null), trainer.Traffic, trainer.StepsDone);
+                }
                 return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
             });
 

@@ -44,8 +44,8 @@ internal sealed class GradientReducer : IDisposable
         thread.Start();
     }
 
-    /// <summary>What is sent in a step.</summary>
-    public IReadOnlyList<long> BucketBytes => [.. buckets.Select(b => b.View.Bytes)];
+    /// <summary>What was sent so far.</summary>
+    public CollectiveTraffic Traffic => group.Traffic;
 
     /// <summary>Before the backward pass whose end completes the gradients.</summary>
     public void Begin()

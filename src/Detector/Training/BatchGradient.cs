@@ -13,6 +13,9 @@ internal sealed class BatchGradient(DetectionModel model, ParameterSet parameter
 {
     private readonly GradientReducer reducer = new(parameters, ranks.Group);
 
+    /// <summary>Of the gradients.</summary>
+    public CollectiveTraffic Traffic => reducer.Traffic;
+
     /// <summary>Leaves the sums over all ranks in the parameters' gradients.</summary>
     public BatchLosses Compute(Batch batch)
     {

@@ -149,6 +149,13 @@ internal sealed class Trainer : IDisposable
 
     public ParameterSet Parameters => parameters;
 
+    /// <summary>What went between the ranks so far, by purpose.</summary>
+    public IReadOnlyList<(string Purpose, CollectiveTraffic Traffic)> Traffic =>
+        [("gradients", gradient!.Traffic), ("batch norm", norms!.Traffic), ("losses, agreement", ranks.Group.Traffic)];
+
+    /// <summary>Steps since this trainer was made.</summary>
+    public long StepsDone { get; private set; }
+
     /// <summary>Steps of the whole schedule, or the limit set by max_steps.</summary>
     public long TotalSteps
     {
@@ -283,6 +290,7 @@ internal sealed class Trainer : IDisposable
             applied = optimizer.LastFinite;
         }
         state.Step++;
+        StepsDone++;
         if (applied && ranks.Any(!parameters.AreFinite()))
             broken = "a weight after the update";
         else if (applied)
