@@ -15,7 +15,7 @@ internal static class TrainCommand
         var epochs = new Option<int?>("--epochs") { Description = "Epochs; drops of the rate move along. [default: the recipe's]" };
         var batch = new Option<int?>("--batch") { Description = "Pictures a step, of all ranks together. [default: 16]" };
         var ranks = new Option<int?>("--ranks") { Description = "Devices that train as one: threads of this process, each with its part of the batch and of --threads. [default: as many as --device names]", HelpName = "R" };
-        var comm = new Option<RankTransport>("--comm") { Description = "How ranks meet: inprocess, or mpi where mpirun started them.", HelpName = "inprocess|mpi", DefaultValueFactory = _ => RankTransport.InProcess };
+        var comm = new Option<RankTransport>("--comm") { Description = "How ranks meet: inprocess as threads, mpi where mpirun started them, nccl for GPUs.", HelpName = "inprocess|mpi|nccl", DefaultValueFactory = _ => RankTransport.InProcess };
         var bnGroup = new Option<int?>("--bn-group") { Description = "Pictures, of several ranks at a time, that share the statistics of batch norm. [default: all]", HelpName = "N" };
         var recipe = new Option<string?>("--recipe") { Description = "1x, 2x or 10x: epochs, drops and augmentation. [default: 2x]" };
         var workers = new Option<int?>("--workers") { Description = "Threads that read pictures. [default: 2]", HelpName = "N" };

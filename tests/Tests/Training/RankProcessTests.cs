@@ -69,7 +69,8 @@ public sealed class RankProcessTests : IDisposable
     [InlineData("a device for each of 2 ranks, such as cuda:0,cuda:1, but is opencl:0", "--ranks", "2", "--device", "opencl:0")]
     [InlineData("names 2 devices for 3 ranks of this machine; name one for each", "--ranks", "3", "--device", "cpu,cpu")]
     [InlineData("--device expects auto, cpu, cuda:N", "--device", "cpu,gpu")]
-    [InlineData("--comm expects inprocess or mpi", "--comm", "smoke")]
+    [InlineData("--comm expects inprocess or mpi or nccl", "--comm", "smoke")]
+    [InlineData("--comm nccl needs CUDA devices but rank 0 computes on cpu", "--comm", "nccl", "--device", "cpu")]
     public void WrongUseIsSaidInALine(string expected, params string[] options) =>
         CliProcess.Run([.. Arguments("wrong").Where((_, i) => i is not (Device or Device + 1)), .. options]).Fails(2, expected);
 
