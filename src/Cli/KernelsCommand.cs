@@ -11,7 +11,7 @@ namespace CudaKernels.Cli;
 internal static class KernelsCommand
 {
     private static readonly string[] Columns = ["kernel", "registers", "shared bytes", "stack bytes", "spill bytes", "PTX"];
-    private static readonly string[] MachineColumns = ["SASS", "FFMA", "loads", ".128", "stores", "LDS", "STS", "BAR", "LDL+STL"];
+    private static readonly string[] MachineColumns = ["SASS", "FFMA", "loads", ".128", "stores", "LDS", "STS", "HMMA", "LDSM", "LDGSTS", "BAR", "LDL+STL"];
     private static readonly JsonSerializerOptions Format = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     public static Command Create()
@@ -71,7 +71,7 @@ internal static class KernelsCommand
     private static string[] Cells(KernelResources row)
     {
         int[] counts = row.Machine is { } m
-            ? [m.All, m.MultiplyAdds, m.Loads, m.WideLoads, m.Stores, m.SharedLoads, m.SharedStores, m.Barriers, m.Local] : [];
+            ? [m.All, m.MultiplyAdds, m.Loads, m.WideLoads, m.Stores, m.SharedLoads, m.SharedStores, m.Matrices, m.Fragments, m.Copies, m.Barriers, m.Local] : [];
         return [row.Kernel, .. ((int[])[row.Registers, row.Shared, row.Stack, row.Spills, row.Ptx, .. counts]).Select(n => n.ToString(CultureInfo.InvariantCulture))];
     }
 

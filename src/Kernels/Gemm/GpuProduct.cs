@@ -24,7 +24,7 @@ internal readonly record struct ProductArguments<TA, TB>(TA A, TB B, ProductShap
 /// </summary>
 internal static class GpuProduct
 {
-    private const int NarrowColumns = 8, BusyGroups = 512, LeastSplitDepth = 256, MaxSplits = 64, DepthStep = 32;
+    private const int NarrowColumns = 8, LeastSplitDepth = 256, MaxSplits = 64, DepthStep = 32;
 
     /// <param name="device">The device.</param>
     /// <param name="a">Left-hand side.</param>
@@ -40,6 +40,9 @@ internal static class GpuProduct
     public static void RunGroups<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner)
         where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, access, owner, Plain);
 
+    /// <summary>Into how many splits the depth of a product may be cut.</summary>
+    public static int MostSplits(ProductShape shape) => Math.Clamp(shape.Depth / LeastSplitDepth, 1, MaxSplits);
+
     private static void Run<TA, TB>(
         GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner, Action<ProductArguments<TA, TB>>? plain)
         where TA : struct, IOperand where TB : struct, IOperand
@@ -47,10 +50,10 @@ internal static class GpuProduct
         if (shape.Elements == 0)
             return;
         bool narrow = plain is not null && access < ProductAccess.Tf32 && shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
-        var way = narrow ? new ProductWay<TA, TB>("one thread an element", 1, GpuDevice.GroupSize, plain!) : ProductWay<TA, TB>.Of(access, shape, device.Tiles);
+        var way = narrow ? ProductWay<TA, TB>.EachElement(plain!) : ProductWay<TA, TB>.Of(access, shape, device.Tiles);
         device.Note(way.Name);
         long groups = way.Groups(shape);
-        int splits = (int)Math.Clamp(Math.Min(BusyGroups / groups, shape.Depth / LeastSplitDepth), 1, MaxSplits);
+        int splits = (int)Math.Clamp(way.Busy / groups, 1, MostSplits(shape));
         int splitDepth = ((shape.Depth + splits - 1) / splits + DepthStep - 1) / DepthStep * DepthStep;
         splits = Math.Max(1, (shape.Depth + splitDepth - 1) / Math.Max(1, splitDepth));
         shape = shape with { Splits = splits, SplitDepth = splitDepth };
