@@ -15,7 +15,9 @@ internal static class TrainingRungs
     public static IReadOnlyList<Rung> All { get; } =
     [
         new("memory", $"flat over {Steps} training steps", device => FlatMemory(device, Steps)),
-        new("demo", "the demo, at least AP 0.6, AP50 0.9", Demo),
+        new("demo", "the demo, at least AP 0.6, AP50 0.9", device => Demo(device, "fp32")),
+        new("demo:tf32", "the same on tensor cores, TF32", device => Demo(device, "tf32")),
+        new("demo:bf16", "the same on tensor cores, bf16", device => Demo(device, "bf16")),
     ];
 
     /// <summary>TTFNet on four pictures, over and over: after the first steps the pool finds every block in its cache.</summary>
@@ -57,14 +59,14 @@ internal static class TrainingRungs
         return value[0];
     }
 
-    private static string Demo(string device)
+    private static string Demo(string device, string precision)
     {
         if (!device.StartsWith("cuda", StringComparison.Ordinal))
             throw new RungSkipped("takes a GPU: `demo --device` runs it anywhere");
         string folder = Path.Combine(Path.GetTempPath(), $"cudakernels-demo-{Environment.ProcessId}");
         try
         {
-            Assert.Equal(CommandLine.Done, CommandLine.Run(["demo", "--device", device, "--out", folder]));
+            Assert.Equal(CommandLine.Done, CommandLine.Run(["demo", "--device", device, "--precision", precision, "--out", folder]));
             using var metrics = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder, "metrics.json")));
             double ap = metrics.RootElement.GetProperty("AP").GetDouble(), ap50 = metrics.RootElement.GetProperty("AP50").GetDouble();
             string figures = FormattableString.Invariant($"AP {ap:F3}, AP50 {ap50:F3}");
