@@ -73,15 +73,16 @@ internal sealed record BatchLosses(IReadOnlyList<string> Names, IReadOnlyList<fl
     /// <summary>The parts of the whole batch's loss.</summary>
     public IReadOnlyList<(string Name, float Value)> Whole { get; } = [.. Names.Select((name, i) => (name, ByRank.Select(values => values[i]).Aggregate((a, b) => a + b)))];
 
-    /// <summary>The first rank with a part that is not finite, and that part.</summary>
-    public (int Rank, string Part)? Broken
+    /// <summary>The first part that is not finite, or null.</summary>
+    public string? Broken => Names.Where((_, i) => ByRank.Any(values => !float.IsFinite(values[i]))).FirstOrDefault();
+
+    /// <summary>The one of several ranks that it comes from; null where more have it: batch norm over ranks passes on what is not finite.</summary>
+    public int? BrokenRank
     {
         get
         {
-            for (int rank = 0; rank < ByRank.Count; rank++)
-                if (Array.FindIndex(ByRank[rank], value => !float.IsFinite(value)) is >= 0 and var part)
-                    return (rank, Names[part]);
-            return null;
+            int[] broken = [.. Enumerable.Range(0, ByRank.Count).Where(rank => ByRank[rank].Any(value => !float.IsFinite(value)))];
+            return ByRank.Count > 1 && broken is [var only] ? only : null;
         }
     }
 }

@@ -281,7 +281,7 @@ internal sealed class Trainer : IDisposable
         bool applied = false;
         if (losses.Broken is { } part)
         {
-            broken = $"loss part {part.Part}";
+            broken = $"loss part {part}";
             parameters.RestoreBuffers();
         }
         else
@@ -298,7 +298,7 @@ internal sealed class Trainer : IDisposable
         else
             broken ??= "the gradient";
         if (broken is not null)
-            Handle(new Anomaly(state.Step, broken, PicturesOf(batch, losses.Broken?.Rank), ranks.Size > 1 ? losses.Broken?.Rank : null), applied);
+            Handle(new Anomaly(state.Step, broken, PicturesOf(batch, losses.BrokenRank), losses.BrokenRank), applied);
         else
             anomaliesInARow = 0;
         Report(epoch, rate, losses.Whole, Stopwatch.GetElapsedTime(start).TotalSeconds);

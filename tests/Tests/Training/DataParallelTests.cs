@@ -188,6 +188,34 @@ public sealed class DataParallelTests : IDisposable
     }
 
     [Fact]
+    public void WhatBatchNormSpreadsIsNobodysOwn()
+    {
+        var error = Assert.Throws<TrainingException>(() => RankRun.Start(3, _ => Config(), folder["spread"], prepared: (rank, trainer) =>
+        {
+            if (rank == 1)
+                trainer.Parameters.Named[0].Parameter.Value.AsFloats().Fill(float.NaN);
+        }));
+        Assert.Contains("loss part heatmap is not finite; pictures ", error.Message);
+        Assert.Contains("and 4 more", error.Message);
+    }
+
+    [Fact]
+    public void OneRankThatIsAskedToStopStopsAll()
+    {
+        using var stop = new CancellationTokenSource();
+        stop.Cancel();
+        string run = folder["asked"];
+        var stopped = RankRun.Start(3, _ => Config("max_steps=4"), run, stop: rank => rank == 1 ? stop.Token : default);
+        Assert.All(stopped.Outcomes, outcome => Assert.Equal(TrainOutcome.Interrupted, outcome));
+        Assert.Contains(stopped.Notes, n => n.StartsWith("stopped at step 0", StringComparison.Ordinal));
+        Same(Train(3, null, "max_steps=4"), RankRun.Resume(3, run));
+    }
+
+    [Fact]
+    public void RecomputedSegmentsDoNotRepeatWhatRanksExchange() =>
+        Same(Train(2, null, "max_steps=3", "recompute=none"), Train(2, null, "max_steps=3", "recompute=stages"));
+
+    [Fact]
     public void ARankThatThrowsEndsTheOthersByName()
     {
         var start = Stopwatch.GetTimestamp();

@@ -7,13 +7,17 @@ namespace CudaKernels.Tests;
 /// <summary>Training on threads of this process, one rank each, and what came of it.</summary>
 internal sealed class RankRun
 {
-    private RankRun(string folder, Observer observer)
+    private RankRun(string folder, Observer observer, IReadOnlyList<TrainOutcome> outcomes)
     {
+        Outcomes = outcomes;
         Notes = observer.Notes;
         Steps = observer.Steps;
         if (File.Exists(Path.Combine(folder, "last.safetensors")))
             Tensors = SafeTensorsFile.Read(Path.Combine(folder, "last.safetensors")).Tensors.ToDictionary(t => t.Name, t => t.ToFloats());
     }
+
+    /// <summary>By rank.</summary>
+    public IReadOnlyList<TrainOutcome> Outcomes { get; }
 
     public IReadOnlyList<string> Notes { get; }
 
@@ -27,16 +31,20 @@ internal sealed class RankRun
     /// <param name="folder">Of the run.</param>
     /// <param name="lengths">Of the ranks' shares of a batch.</param>
     /// <param name="prepared">Called on every rank before its first step.</param>
-    public static RankRun Start(int ranks, Func<int, TrainConfig> config, string folder, int[]? lengths = null, Action<int, Trainer>? prepared = null) =>
-        Run(ranks, folder, (group, observer) => Trainer.Start(config(group.Rank), folder, group, observer), lengths, prepared);
+    /// <param name="stop">Asks a rank to end.</param>
+    public static RankRun Start(int ranks, Func<int, TrainConfig> config, string folder, int[]? lengths = null, Action<int, Trainer>? prepared = null,
+        Func<int, CancellationToken>? stop = null) =>
+        Run(ranks, folder, (group, observer) => Trainer.Start(config(group.Rank), folder, group, observer), lengths, prepared, stop);
 
     /// <summary>Goes on with the run in the folder, with changed settings.</summary>
     public static RankRun Resume(int ranks, string folder, params string[] changes) =>
         Run(ranks, folder, (group, observer) => Trainer.Resume(folder, [.. changes.Select(ConfigKeys.Parse)], group, observer));
 
-    private static RankRun Run(int ranks, string folder, Func<RankGroup, ITrainObserver, Trainer> make, int[]? lengths = null, Action<int, Trainer>? prepared = null)
+    private static RankRun Run(int ranks, string folder, Func<RankGroup, ITrainObserver, Trainer> make, int[]? lengths = null, Action<int, Trainer>? prepared = null,
+        Func<int, CancellationToken>? stop = null)
     {
         Device[] devices = [.. Enumerable.Range(0, ranks).Select(_ => new CpuDevice(1))];
+        var outcomes = new TrainOutcome[ranks];
         var observers = devices.Select(_ => new Observer()).ToArray();
         try
         {
@@ -45,7 +53,7 @@ internal sealed class RankRun
                 var rank = new RankGroup(group, devices[group.Rank]) { Lengths = lengths };
                 using var trainer = make(rank, observers[group.Rank]);
                 prepared?.Invoke(group.Rank, trainer);
-                trainer.Run(default);
+                outcomes[group.Rank] = trainer.Run(stop?.Invoke(group.Rank) ?? default);
             });
         }
         finally
@@ -53,7 +61,7 @@ internal sealed class RankRun
             foreach (var device in devices)
                 device.Dispose();
         }
-        return new(folder, observers[0]);
+        return new(folder, observers[0], outcomes);
     }
 
     /// <summary>‖a − b‖ / ‖b‖ over all tensors whose name the filter takes, summed in double.</summary>
