@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using CudaKernels.Kernels;
 
 namespace CudaKernels.Comm;
 
@@ -32,6 +33,9 @@ internal static class TcpRendezvous
     /// <exception cref="CollectiveException">Not all ranks came within the time, or one does not fit to the others.</exception>
     public static byte[] Exchange(RendezvousPoint point, byte[] mine, TimeSpan patience)
     {
+        Check.That(point.Size >= 1, "rendezvous", "the number of ranks", "at least 1", point.Size);
+        Check.That(point.Rank >= 0 && point.Rank < point.Size, "rendezvous", "the rank", $"a number from 0 to {point.Size - 1}", point.Rank);
+        Check.That(point.Port is > 0 and <= ushort.MaxValue, "rendezvous", "the port", $"a number from 1 to {ushort.MaxValue}", point.Port);
         if (point.Size == 1)
             return mine;
         return point.Rank == 0 ? Serve(point, mine, patience) : Call(point, patience);

@@ -3,7 +3,14 @@ using CudaKernels.Comm;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Ranks;
 
-// One rank of a group that mpirun started: `cases` or one of the mishaps. What goes wrong is one line on standard error, as of the tool itself.
+// `threads N`: the speed of N ranks that are threads. Else one rank of a group that mpirun started: `cases`, `speed` or one of the mishaps; what goes
+// wrong is one line on standard error, as of the tool itself.
+if (args is ["threads", var count])
+{
+    var devices = Enumerable.Range(0, int.Parse(count)).Select(_ => new CpuDevice(1)).ToArray();
+    InProcessRanks.Run(devices, group => Report(Speed.Measure(group, devices[group.Rank]), group));
+    return 0;
+}
 using var device = new CpuDevice(1);
 using var term = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context => context.Cancel = true); // mpirun sends it when a rank is gone; the tool saves then
 try
@@ -20,6 +27,8 @@ try
                 if (group.Rank == 0)
                     Console.WriteLine($"ok {rank.Name}");
             }
+        else if (args[0] == "speed")
+            Report(Speed.Measure(group, device), group);
         else
             Mishaps.Run(args[0], group, device);
     }
@@ -34,4 +43,11 @@ catch (Exception e)
 {
     Console.Error.WriteLine($"one of the ranks: {e.Message.ReplaceLineEndings(" ")}");
     return 1;
+}
+
+static void Report(IEnumerable<string> lines, ICollective group)
+{
+    foreach (string line in lines)
+        if (group.Rank == 0)
+            Console.WriteLine(line);
 }

@@ -12,8 +12,8 @@ internal sealed unsafe class MpiCollective : HostCollective
     /// <summary>Floats of all ranks together up to which a reduction is one exchange.</summary>
     private const long Few = 1 << 14;
 
-    /// <summary>Floats taken at a time: far from the library's limit of 2^31, and the memory for the others' shares stays small.</summary>
-    private const int Chunk = 1 << 22;
+    /// <summary>Floats taken at a time: far from the library's limit of 2^31, and what is on its way stays near the caches.</summary>
+    private const int Chunk = 1 << 20;
 
     private readonly MpiWorld world;
     private readonly nint group;

@@ -80,7 +80,7 @@ internal sealed unsafe class MpiWorld : IDisposable
     public void Meet(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromMilliseconds(1));
 
     /// <summary>Waits for bytes on their way between ranks that are all there: they move only while someone asks for them.</summary>
-    public void Finish(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromMilliseconds(20));
+    public void Finish(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromSeconds(1));
 
     /// <summary>Tells the watch that no other failure will be known; see <see cref="Fail"/>.</summary>
     internal void SetFailure(RankFailure reason) => Interlocked.CompareExchange(ref failure, reason, null);

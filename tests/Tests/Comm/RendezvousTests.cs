@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using CudaKernels.Comm;
+using CudaKernels.Kernels;
 using Xunit;
 
 namespace CudaKernels.Tests;
@@ -72,7 +73,6 @@ public sealed class RendezvousTests
     [Theory]
     [InlineData(1, 3, "rank 1 of 3 came where rank 0 is of 2")]
     [InlineData(0, 2, "it cannot listen at port ")]
-    [InlineData(5, 2, "rank 5 of 2 came, which there cannot be beside rank 0")]
     public void ARankOfAnotherRunIsNamed(int rank, int size, string words)
     {
         int port = FreePort();
@@ -96,6 +96,13 @@ public sealed class RendezvousTests
         var got = Meet(3, number => TcpRendezvous.Exchange(new(number == 0 ? 0 : 1, 3, "localhost", port), [1], Patience));
         Assert.All(got, result => Assert.Equal($"rendezvous with rank 0 at localhost:{port}: rank 1 came twice", result.Error));
     }
+
+    [Theory]
+    [InlineData(2, 2, 7000, "rendezvous: the rank expects a number from 0 to 1 but is 2")]
+    [InlineData(0, 0, 7000, "rendezvous: the number of ranks expects at least 1 but is 0")]
+    [InlineData(1, 2, 70000, "rendezvous: the port expects a number from 1 to 65535 but is 70000")]
+    public void NonsenseIsRefused(int rank, int size, int port, string words) =>
+        Assert.Equal(words, Assert.Throws<KernelException>(() => TcpRendezvous.Exchange(new(rank, size, "localhost", port), [], Patience)).Message);
 
     private static (byte[] Bytes, string? Error)[] Meet(int count, Func<int, byte[]> work)
     {
