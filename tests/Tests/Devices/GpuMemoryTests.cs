@@ -155,8 +155,11 @@ public sealed class GpuMemoryTests
         using var pool = new LimitedPool(device, 10 << 20);
         pool.Return(pool.Rent(6 << 20, "passing"));
         Assert.Equal(6 << 20, pool.CachedBytes);
+        Assert.Equal(10 << 20, pool.AvailableBytes);
         DeviceBuffer[] held = [pool.Rent(7 << 20, "images")]; // fits only without the cached block
         Assert.Equal(0, pool.CachedBytes);
+        Assert.Equal(3 << 20, pool.AvailableBytes);
+        Assert.InRange(device.Pool.AvailableBytes, 1 << 20, 1L << 50);
         held = [.. held, .. Enumerable.Range(1, 6).Select(i => pool.Rent(i * 100 << 10, $"owner {i}"))];
         string message = Assert.Throws<KernelException>(() => pool.Rent(4 << 20, "MaxPoolForward")).Message;
         Assert.Equal("MaxPoolForward: cpu has no 4 MiB left. Largest owners: images 7 MiB, owner 6 640 KiB, owner 5 512 KiB, owner 4 448 KiB, owner 3 320 KiB. "
