@@ -76,7 +76,7 @@ internal abstract unsafe class HostCollective(Device device) : ICollective
         CheckNumber(number);
         var call = new CollectiveCall(CollectiveKind.Split);
         using var _ = Traffic.Measure(call, 0);
-        return Split(call, number);
+        return Split(call, number, beside);
     }
 
     public abstract void Fail(Exception reason);
@@ -98,7 +98,7 @@ internal abstract unsafe class HostCollective(Device device) : ICollective
 
     protected abstract void Barrier(in CollectiveCall call);
 
-    protected abstract ICollective Split(in CollectiveCall call, int number);
+    protected abstract ICollective Split(in CollectiveCall call, int number, bool beside);
 
     /// <summary>Where the view's values are, or are to be, in host memory.</summary>
     private byte* Place(TensorView view, HostMemory memory)

@@ -3,12 +3,18 @@ using CudaKernels.Comm;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Ranks;
 
-// `threads N`: the speed of N ranks that are threads. Else one rank of a group that mpirun started: `cases`, `speed` or one of the mishaps; what goes
-// wrong is one line on standard error, as of the tool itself.
+// `threads N`: the speed of N ranks that are threads. `meet RANK SIZE PORT`: a rendezvous. Else one rank of a group that mpirun started: `cases`, `speed` or
+// one of the mishaps; what goes wrong is one line on standard error, as of the tool itself.
 if (args is ["threads", var count])
 {
     var devices = Enumerable.Range(0, int.Parse(count)).Select(_ => new CpuDevice(1)).ToArray();
     InProcessRanks.Run(devices, group => Report(Speed.Measure(group, devices[group.Rank]), group));
+    return 0;
+}
+if (args is ["meet", var rankText, var sizeText, var port])
+{
+    int number = int.Parse(rankText);
+    Console.WriteLine(Convert.ToHexString(TcpRendezvous.Exchange(new(number, int.Parse(sizeText), "localhost", int.Parse(port)), number == 0 ? [1, 2, 0xAB] : [], TimeSpan.FromSeconds(60))));
     return 0;
 }
 using var device = new CpuDevice(1);

@@ -76,7 +76,7 @@ internal sealed unsafe class InProcessCollective : HostCollective
         group.Leave(member);
     }
 
-    protected override ICollective Split(in CollectiveCall call, int number)
+    protected override ICollective Split(in CollectiveCall call, int number, bool beside)
     {
         var (child, place) = group.Split(member, call, number);
         return new InProcessCollective(child, place, Device);

@@ -18,12 +18,13 @@ internal sealed unsafe class MpiCollective : HostCollective
     private readonly MpiWorld world;
     private readonly nint group;
     private readonly int[] ranks;
+    private readonly bool beside;
     private readonly HostMemory greetings = new(), received = new(), combined = new(), tables = new();
     private readonly int* counts, places, shareCounts, sharePlaces; // outside of managed memory: they are in use as long as the operation they were given to
 
-    internal MpiCollective(MpiWorld world, nint group, int[] ranks, Device device) : base(device)
+    internal MpiCollective(MpiWorld world, nint group, int[] ranks, Device device, bool beside) : base(device)
     {
-        (this.world, this.group, this.ranks) = (world, group, ranks);
+        (this.world, this.group, this.ranks, this.beside) = (world, group, ranks, beside);
         Rank = world.Mpi.Rank(group);
         Size = ranks.Length;
         counts = (int*)tables.AtLeast(4L * Size * sizeof(int));
@@ -116,12 +117,12 @@ internal sealed unsafe class MpiCollective : HostCollective
         world.Finished();
     }
 
-    protected override ICollective Split(in CollectiveCall call, int number)
+    protected override ICollective Split(in CollectiveCall call, int number, bool beside)
     {
         int[] numbers = Agree(call, number);
         nint made = world.Mpi.Split(group, number);
         world.Finished();
-        return new MpiCollective(world, made, [.. ranks.Where((_, r) => numbers[r] == number)], Device);
+        return new MpiCollective(world, made, [.. ranks.Where((_, r) => numbers[r] == number)], Device, beside);
     }
 
     /// <summary>Returns once all ranks are here and have come for the same.</summary>
@@ -132,7 +133,7 @@ internal sealed unsafe class MpiCollective : HostCollective
         var mine = (Greeting*)greetings.AtLeast((Size + 1) * sizeof(Greeting));
         *mine = new(call, number);
         world.Mpi.AllGather(mine, sizeof(Greeting), mine + 1, group, out nint request);
-        world.Meet(request, call, ranks);
+        world.Meet(request, call, ranks, beside);
         var all = new ReadOnlySpan<Greeting>(mine + 1, Size);
         Span<CollectiveCall> calls = stackalloc CollectiveCall[Size];
         for (int r = 0; r < Size; r++)

@@ -45,7 +45,7 @@ internal sealed unsafe class MpiWorld : IDisposable
     public ICollective Join(Device device)
     {
         int[] ranks = [.. Enumerable.Range(0, Size)];
-        var group = new MpiCollective(this, Mpi.Duplicate(Mpi.World), ranks, device);
+        var group = new MpiCollective(this, Mpi.Duplicate(Mpi.World), ranks, device, beside: false);
         watch = new MpiPulses(this, pulses, MpiNeighbours.Find(group, device), patience, () => new(device.Pulse + Volatile.Read(ref finished), device.IsBusy, 0, default));
         return group;
     }
@@ -77,7 +77,9 @@ internal sealed unsafe class MpiWorld : IDisposable
     public void Finished() => Interlocked.Increment(ref finished);
 
     /// <summary>Waits until all ranks have come to an operation, which may take long.</summary>
-    public void Meet(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromMilliseconds(1));
+    /// <param name="beside">The core is wanted by another thread of this rank.</param>
+    public void Meet(nint request, in CollectiveCall call, int[] ranks, bool beside) =>
+        Wait(request, call, ranks, beside ? TimeSpan.FromMicroseconds(50) : TimeSpan.FromMilliseconds(5));
 
     /// <summary>Waits for bytes on their way between ranks that are all there: they move only while someone asks for them.</summary>
     public void Finish(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromSeconds(1));

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using CudaKernels.Comm;
@@ -26,6 +27,18 @@ public sealed class RendezvousTests
             return TcpRendezvous.Exchange(new(rank, size, "localhost", port), rank == 0 ? bytes : [], Patience);
         });
         Assert.All(got, result => Assert.Equal(bytes, result.Bytes));
+    }
+
+    [Fact]
+    public void RanksThatAreProcessesMeet()
+    {
+        string port = FreePort().ToString(), program = Path.Combine(AppContext.BaseDirectory, "cudakernels-ranks.dll");
+        var processes = Enumerable.Range(0, 3).Select(rank => Process.Start(new ProcessStartInfo("dotnet", [program, "meet", rank.ToString(), "3", port]) { RedirectStandardOutput = true })!).ToArray();
+        Assert.All(processes, process =>
+        {
+            using (process)
+                Assert.Equal("0102AB", process.StandardOutput.ReadToEnd().Trim());
+        });
     }
 
     [Fact]
