@@ -84,6 +84,7 @@ internal static class TrainCommand
                 {
                     ProfileTable.Print(new Report(null), profiler);
                     TrafficTable.Print(new Report(null), trainer.Traffic, trainer.StepsDone);
+                    progress.Note(FormattableString.Invariant($"median {progress.MedianPace:F2} images/s on {rank.Size} ranks"));
                 }
                 return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
             });

@@ -11,10 +11,13 @@ namespace CudaKernels.Cli;
 /// </summary>
 internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDisposable
 {
+    private const int WarmUp = 5;
+
     private static readonly TimeSpan PlainInterval = TimeSpan.FromSeconds(10);
 
     private readonly ProgressLine line = new(console);
     private long lastPlain;
+    private readonly List<double> paces = [];
     private double pace;
 
     public void Note(string sentence)
@@ -25,6 +28,7 @@ internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDis
 
     public void Stepped(StepReport report)
     {
+        paces.Add(report.ImagesPerSecond);
         pace = pace == 0 ? report.ImagesPerSecond : 0.95 * pace + 0.05 * report.ImagesPerSecond;
         var remaining = TimeSpan.FromSeconds(report.Remaining.TotalSeconds * report.ImagesPerSecond / pace);
         string[] pieces =
@@ -54,6 +58,16 @@ internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDis
 
     /// <summary>The newest evaluation.</summary>
     public CocoResult? Last { get; private set; }
+
+    /// <summary>Median pictures a second over the steps after the first few, in which code is still compiled; NaN when there were none.</summary>
+    public double MedianPace
+    {
+        get
+        {
+            double[] steady = [.. paces.Skip(WarmUp).Order()];
+            return steady.Length == 0 ? double.NaN : steady[steady.Length / 2];
+        }
+    }
 
     /// <summary>The closing words: where everything lies.</summary>
     public void Finish(RunFolder folder, TrainOutcome outcome)
