@@ -37,7 +37,8 @@ internal sealed class BatchNorm2d : Module
     /// <param name="x">(N,H,W,C).</param>
     /// <param name="residual">Added in front of the activation; the shape of x.</param>
     /// <param name="consume">Promises that nobody else reads x: without a tape its memory becomes the result's, and x is dead.</param>
-    public Tensor Forward(Tensor x, Activation activation = default, Tensor? residual = null, bool consume = false)
+    /// <param name="measured">Mean and variance of x, laid as a <see cref="BatchNormPart"/> does, where whoever made x has measured them.</param>
+    public Tensor Forward(Tensor x, Activation activation = default, Tensor? residual = null, bool consume = false, Tensor? measured = null)
     {
         Operands.Image(nameof(BatchNorm2d), x, Weight.Name, Weight.Shape[0]);
         Operands.OnDevice(nameof(BatchNorm2d), x, Weight);
@@ -58,7 +59,7 @@ internal sealed class BatchNorm2d : Module
         var device = scope.Device;
         var input = x.View;
         var y = consume && !scope.Recording ? scope.TakeOver(x, nameof(BatchNorm2d), requiresGradient: true) : scope.Rent(x.Shape, nameof(BatchNorm2d), requiresGradient: true);
-        Tensor[] batch = IsTraining ? scope.Once(() => [BatchStatistics(scope, input, group)]) : [];
+        Tensor[] batch = IsTraining ? scope.Once(() => [BatchStatistics(scope, input, group, measured)]) : [];
         var statistics = IsTraining ? NormStatistics.In(batch[0], input, group) : new(RunningMean.Value, RunningVariance.Value, input.Shape.Rows);
         device.Run(new BatchNormApply(
             input, statistics.Mean, statistics.Variance, Weight.Value, Bias.Value, residual?.View ?? default, y.View, epsilon, activation));
@@ -70,19 +71,17 @@ internal sealed class BatchNorm2d : Module
     }
 
     /// <summary>Measures the batch, with the other ranks of the group if there is one, and moves the running statistics.</summary>
-    private Tensor BatchStatistics(StepScope scope, TensorView input, INormGroup? group)
+    private Tensor BatchStatistics(StepScope scope, TensorView input, INormGroup? group, Tensor? measured)
     {
         int length = BatchNormPart.Length(input.Shape.Channels);
-        var block = scope.Rent(new Shape(length), nameof(BatchNorm2d));
+        var block = measured ?? scope.Rent(new Shape(length), nameof(BatchNorm2d));
         var (mean, variance, rows) = NormStatistics.In(block, input, group);
-        if (group is null)
-        {
+        if (group is null && measured is null)
             scope.Device.Run(new BatchNormStatistics(input, mean, variance));
-        }
-        else
+        if (group is not null)
         {
             var parts = scope.Rent(new Shape(group.Size, length), nameof(BatchNorm2d));
-            scope.Device.Run(new BatchNormPart(input, block.View));
+            scope.Device.Run(new BatchNormPart(input, block.View, Measured: measured is not null));
             group.Gather(block.View, parts.View);
             scope.Device.Run(new BatchNormMerge(parts.View, mean, variance, rows.Words));
             scope.Release(parts, "its ranks are merged");

@@ -30,26 +30,40 @@ internal sealed class Conv2d : UnaryModule
 
     public Parameter? Bias { get; }
 
-    public override Tensor Forward(Tensor x)
+    public override Tensor Forward(Tensor x) => Forward(x, statistics: null);
+
+    /// <param name="statistics">Where the result's mean and variance per channel go, if they are wanted.</param>
+    private Tensor Forward(Tensor x, Tensor? statistics)
     {
         Operands.Image(nameof(Conv2d), x, Weight.Name, inChannels);
         Operands.OnDevice(nameof(Conv2d), x, Weight);
         var scope = x.Scope;
         var y = scope.Rent(Operands.Windowed(nameof(Conv2d), x, window, Weight.Shape[0]), nameof(Conv2d), requiresGradient: true);
-        scope.Device.Run(new Conv2dForward(x.View, Weight.Value, Bias?.Value ?? default, y.View, window, groups, activation));
+        var kernel = new Conv2dForward(x.View, Weight.Value, Bias?.Value ?? default, y.View, window, groups, activation);
+        var channels = new Shape(Weight.Shape[0]);
+        if (statistics is null)
+            scope.Device.Run(kernel);
+        else
+            scope.Device.Run(new Conv2dMoments(kernel, statistics.View.Slice(0, channels), statistics.View.Slice(channels.Length, channels)));
         if (scope.Differentiable)
             scope.Record(new ConvNode(this, x, y));
         return y;
     }
 
     /// <summary>
-    /// act(norm(convolution) (+ residual)). One pass, with the norm's factors in the weights, where its statistics are fixed and nothing has to be kept for a
+    /// act(norm(convolution) (+ residual)). In training the convolution measures for the norm. One pass, with the norm's factors in the weights, where its statistics are fixed and nothing has to be kept for a
     /// backward pass; else one after the other.
     /// </summary>
     public Tensor Forward(Tensor x, BatchNorm2d norm, Activation then = default, Tensor? residual = null)
     {
         var scope = x.Scope;
-        if (scope.Differentiable || norm.IsTraining || Bias is not null || activation.Kind != ActivationKind.None)
+        bool plain = Bias is null && activation.Kind == ActivationKind.None;
+        if (norm.IsTraining && plain && !scope.Repeats)
+        {
+            var statistics = scope.Rent(new Shape(BatchNormPart.Length(Weight.Shape[0])), nameof(BatchNorm2d));
+            return norm.Forward(Forward(x, statistics), then, residual, consume: true, statistics);
+        }
+        if (scope.Differentiable || norm.IsTraining || !plain)
             return norm.Forward(Forward(x), then, residual, consume: true);
         Operands.Image(nameof(Conv2d), x, Weight.Name, inChannels);
         Operands.OnDevice(nameof(Conv2d), x, Weight);

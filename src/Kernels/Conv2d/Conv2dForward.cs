@@ -40,12 +40,15 @@ internal readonly record struct Conv2dForward(
     public void Run(CpuDevice device) => device.Dispatch(this);
 
     /// <summary>Rows = output pixels, depth = taps x channels, columns = output channels.</summary>
-    public void Run(GpuDevice device)
+    public void Run(GpuDevice device) => Run(device, default, default);
+
+    /// <summary>The same, with mean and variance of the result where its way measures them; whether it has.</summary>
+    public bool Run(GpuDevice device, TensorView mean, TensorView variance)
     {
         var (z, w) = (Shapes, Window);
         int kernel = w.Area * z.GroupIn;
         using var sides = new ProductSides(device, X, z.GroupIn, Weight, z.GroupIn, Groups, nameof(Conv2dForward));
-        GpuProduct.RunGroups(device,
+        return GpuProduct.RunGroups(device,
             new ImageOperand(sides.A, z.Height, z.Width, z.InChannels, z.OutHeight, z.OutWidth,
                 new(w.StrideY, -w.PadY, w.DilationY), new(w.StrideX, -w.PadX, w.DilationX), w.KernelWidth, z.GroupIn),
             new MatrixOperand(sides.B, kernel),
@@ -61,7 +64,7 @@ internal readonly record struct Conv2dForward(
                 Accumulate = Residual.IsNone ? 0 : 2,
                 Factor = Activation.Factor,
             },
-            sides.Access, nameof(Conv2dForward));
+            sides.Access, nameof(Conv2dForward), mean, variance);
     }
 
     /// <summary>

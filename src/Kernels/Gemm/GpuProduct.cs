@@ -36,19 +36,22 @@ internal static class GpuProduct
     public static void Run<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner)
         where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, access, owner, null);
 
-    /// <summary>The same for several groups, which may be too narrow for tiles.</summary>
-    public static void RunGroups<TA, TB>(GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner)
-        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, access, owner, Plain);
+    /// <summary>The same for several groups, which may be too narrow for tiles. Tensor cores that finish a product of one group at once also give mean and variance of its columns.</summary>
+    /// <returns>Whether mean and variance, if they are wanted, are measured.</returns>
+    public static bool RunGroups<TA, TB>(
+        GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner, TensorView mean = default, TensorView variance = default)
+        where TA : struct, IOperand where TB : struct, IOperand => Run(device, a, b, shape, target, access, owner, Plain, mean, variance);
 
     /// <summary>Into how many splits the depth of a product may be cut.</summary>
     public static int MostSplits(ProductShape shape) => Math.Clamp(shape.Depth / LeastSplitDepth, 1, MaxSplits);
 
-    private static void Run<TA, TB>(
-        GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner, Action<ProductArguments<TA, TB>>? plain)
+    private static bool Run<TA, TB>(
+        GpuDevice device, TA a, TB b, ProductShape shape, ProductTarget target, ProductAccess access, string owner, Action<ProductArguments<TA, TB>>? plain,
+        TensorView mean = default, TensorView variance = default)
         where TA : struct, IOperand where TB : struct, IOperand
     {
         if (shape.Elements == 0)
-            return;
+            return false;
         bool narrow = plain is not null && access < ProductAccess.Tf32 && shape.Groups > 1 && (shape.Rows < NarrowColumns || shape.Columns < NarrowColumns);
         var way = narrow ? ProductWay<TA, TB>.EachElement(plain!) : ProductWay<TA, TB>.Of(access, shape, device.Tiles);
         device.Note(way.Name);
@@ -57,16 +60,24 @@ internal static class GpuProduct
         int splitDepth = ((shape.Depth + splits - 1) / splits + DepthStep - 1) / DepthStep * DepthStep;
         splits = Math.Max(1, (shape.Depth + splitDepth - 1) / Math.Max(1, splitDepth));
         shape = shape with { Splits = splits, SplitDepth = splitDepth };
+        if (splits == 1 && access >= ProductAccess.Tf32 && shape.Groups == 1 && !mean.IsNone)
+        {
+            using var parts = new GpuRecords<F2>(device, (long)ColumnMoments.Count(shape, way.Size) * shape.Columns, owner);
+            device.Launch(way.Kernel, groups, way.Threads, new ProductArguments<TA, TB>(a, b, shape, target with { Measures = 1, Parts = parts.View }));
+            new ColumnMoments(parts.View, device.F32(mean), device.F32(variance), shape.Rows, shape.Columns, way.Size / 2).Merge(device);
+            return true;
+        }
         if (splits == 1)
         {
             device.Launch(way.Kernel, groups, way.Threads, new ProductArguments<TA, TB>(a, b, shape, target));
-            return;
+            return false;
         }
         var partials = device.Rent(new Shape(splits, checked((int)shape.Elements)), DType.F32, owner);
         var partial = ProductTarget.Matrix(device.F32(partials), shape.Columns, (long)shape.Rows * shape.Columns) with { Split = shape.Elements, Wide = shape.Columns % 4 == 0 ? 1 : 0 };
         device.Launch(way.Kernel, way.Groups(shape), way.Threads, new ProductArguments<TA, TB>(a, b, shape, partial));
         device.LaunchFor(Combine, shape.Elements, new CombineArguments(device.F32(partials), shape, target));
         device.Return(partials);
+        return false;
     }
 
     /// <summary>One thread an element; neighbours are neighbouring groups, which is where channels lie side by side.</summary>

@@ -35,6 +35,11 @@ internal readonly record struct ProductTarget(ArrayView<float> Values, int Heigh
     /// <summary>What <see cref="Wide"/> is for views whose rows, and groups, are multiples of <paramref name="columns"/> floats long.</summary>
     public static int IsWide(int columns, TensorView target, TensorView residual = default) => columns % 4 == 0 && target.Offset % 4 == 0 && residual.Offset % 4 == 0 ? 1 : 0;
 
+    /// <summary>1 where the columns' moments are wanted, in <see cref="Parts"/>; see <see cref="ColumnMoments"/>.</summary>
+    public int Measures { get; init; }
+
+    public ArrayView<F2> Parts { get; init; }
+
     /// <summary>A matrix whose rows lie <paramref name="stride"/> floats apart, groups <paramref name="group"/>.</summary>
     public static ProductTarget Matrix(ArrayView<float> values, long stride, long group) => new(values, 1, 1, stride, 0, 0, group);
 

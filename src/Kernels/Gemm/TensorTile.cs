@@ -91,6 +91,11 @@ internal static class TensorTile
             }
             Group.Barrier();
             Store<TSize>(arguments.Target, shape, block, shared, half * (TSize.Size / 2), thread);
+            if (arguments.Target.Measures != 0 && thread < TSize.Size && block.Column + thread < shape.Columns)
+            {
+                int part = block.Row / (TSize.Size / 2) + half, rows = Math.Min(TSize.Size / 2, shape.Rows - part * (TSize.Size / 2));
+                arguments.Target.Parts[(long)part * shape.Columns + block.Column + thread] = ColumnMoments.Measure(shared.Cast<float>().SubView(thread), Pitch<TSize>(), rows);
+            }
         }
     }
 
@@ -155,11 +160,5 @@ internal static class TensorTile
             shared[at + 8] = third;
             shared[at + 12] = fourth;
         }
-    }
-
-    /// <summary>Two floats, one access.</summary>
-    internal struct F2(float x, float y)
-    {
-        public float X = x, Y = y;
     }
 }

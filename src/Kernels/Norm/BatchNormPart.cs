@@ -6,9 +6,9 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// What one rank tells the others of its batch, in one vector of 2C + 2 floats, so that one gather moves it: per channel the mean
 /// Σx / n, per channel the centred square sum Σ(x - mean)², and n, the rows, as a <see cref="RowCount"/>. Sums of squares, Σx², would cancel.
-/// No rows: all 0. The moments are those of <see cref="NormMoments"/>; <see cref="BatchNormMerge"/> joins the parts.
+/// No rows: all 0. Measured: mean and variance lie in the part already. The moments are those of <see cref="NormMoments"/>; <see cref="BatchNormMerge"/> joins the parts.
 /// </summary>
-internal readonly unsafe record struct BatchNormPart(TensorView X, TensorView Part) : IKernel
+internal readonly unsafe record struct BatchNormPart(TensorView X, TensorView Part, bool Measured = false) : IKernel
 {
     public Cost Cost => new(6.0 * X.Length, X.Bytes + Part.Bytes);
 
@@ -34,7 +34,8 @@ internal readonly unsafe record struct BatchNormPart(TensorView X, TensorView Pa
 
     public void Run(CpuDevice device)
     {
-        Moments.Run(device);
+        if (!Measured)
+            Moments.Run(device);
         int channels = X.Shape.Channels;
         for (int c = 0; c < channels; c++)
             Part.F32[channels + c] = Squares(Part.F32[channels + c], X.Shape.Rows);
@@ -43,7 +44,8 @@ internal readonly unsafe record struct BatchNormPart(TensorView X, TensorView Pa
 
     public void Run(GpuDevice device)
     {
-        Moments.Run(device);
+        if (!Measured)
+            Moments.Run(device);
         var (high, low) = RowCount.Split(X.Shape.Rows);
         device.LaunchFor(Kernel, X.Shape.Channels, new Arguments(device.F32(Part), X.Shape.Channels, X.Shape.Rows, high, low));
     }

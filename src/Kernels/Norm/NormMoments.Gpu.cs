@@ -102,7 +102,7 @@ internal readonly unsafe partial record struct NormMoments
     }
 
     /// <summary>The tree of <see cref="GpuReduce.Tree"/> for moments.</summary>
-    private static void MergeThreads(
+    public static void MergeThreads(
         ArrayView<double> counts, ArrayView<double> means, ArrayView<double> squares, double count, double mean, double square, int columns)
     {
         int thread = Group.IdxX;

@@ -63,6 +63,9 @@ internal sealed class StepScope(Device device, bool record) : IDisposable
     /// <summary>A tensor over memory that was taken out of another scope; it is this one's from here on.</summary>
     public Tensor Adopt(TensorView memory, string madeBy, bool requiresGradient = false) => Own(new Tensor(memory, this, madeBy, requiresGradient));
 
+    /// <summary>Whether this is the second run of a recomputed segment.</summary>
+    public bool Repeats => Segment is not null && Recording;
+
     /// <summary>
     /// Results that must be made once though a recomputed segment runs twice, because making them changes something (running averages, the counter of random
     /// draws) or takes other ranks: the second run does not call <paramref name="make"/> and gets what the first has made.

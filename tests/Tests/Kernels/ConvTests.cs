@@ -131,6 +131,19 @@ public class ConvTests
     }
 
     [Theory, MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
+    public void AConvolutionMeasuresItsResult(int lanes)
+    {
+        using var test = new KernelTest(lanes);
+        var conv = new Conv2dForward(test.Upload(KernelTest.Random(1, 5 * 7 * 6), 1, 5, 7, 6), test.Upload(KernelTest.Random(2, 10 * 9 * 6), 10, 3, 3, 6), default, test.Output(1, 5, 7, 10), Window.Square(3, 1, 1));
+        TensorView mean = test.Output(10), variance = test.Output(10), expectedMean = test.Output(10), expectedVariance = test.Output(10);
+        test.Run(new Conv2dMoments(conv, mean, variance));
+        test.Run(new BatchNormStatistics(conv.Y, expectedMean, expectedVariance));
+        Assert.Equal(test.Read(expectedMean), test.Read(mean));
+        Assert.Equal(test.Read(expectedVariance), test.Read(variance));
+        Assert.Contains("without bias", Assert.Throws<KernelException>(() => test.Run(new Conv2dMoments(conv with { Activation = Activation.Relu }, mean, variance))).Message);
+    }
+
+    [Theory, MemberData(nameof(KernelTest.Lanes), MemberType = typeof(KernelTest))]
     public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
     {
         float[] results = [];
