@@ -27,6 +27,7 @@ internal sealed class ShapeDevice : Device
         MultiplyAccumulates += kernel switch
         {
             Conv2dForward c => c.Y.Length * PerOutput(c.Weight),
+            Conv2dMoments { Conv: var c } => c.Y.Length * PerOutput(c.Weight),
             DeformConv2dForward d => d.Y.Length * PerOutput(d.Weight),
             Conv2dInputGradient t => t.GradY.Length * PerOutput(t.Weight),
             LinearForward l => l.Y.Length * PerOutput(l.Weight),
