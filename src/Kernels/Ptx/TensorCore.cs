@@ -19,8 +19,8 @@ internal struct Words
 }
 
 /// <summary>
-/// The instructions of tensor cores and of asynchronous copies, which sm_80 and later know (PTX ISA 8.0, sections 9.7.8.22 and
-/// 9.7.13.4). All threads of a warp call the matrix instructions together. With g = lane / 4 and t = lane % 4, word i of a lane is, of
+/// The instructions of tensor cores and of asynchronous copies, which sm_80 and later know (PTX ISA 8.0: cp.async, ldmatrix, and the
+/// fragments of mma.m16n8k8 and mma.m16n8k16). All threads of a warp call the matrix instructions together. With g = lane / 4 and t = lane % 4, word i of a lane is, of
 /// an 8-row block of a fragment, row g at word t:
 /// <code>
 /// A, 16 rows x 8 words:  X = (g, t)   Y = (g+8, t)   Z = (g, t+4)   W = (g+8, t+4)
