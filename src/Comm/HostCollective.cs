@@ -16,6 +16,10 @@ internal abstract unsafe class HostCollective(Device device) : ICollective
 
     public abstract int Size { get; }
 
+    public abstract RankFailure? Failure { get; }
+
+    public abstract CancellationToken Failed { get; }
+
     public CollectiveTraffic Traffic { get; } = new();
 
     protected Device Device => device;

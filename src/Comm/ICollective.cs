@@ -23,6 +23,12 @@ internal interface ICollective : IDisposable
 
     int Size { get; }
 
+    /// <summary>Why the run has failed, on this rank or another, as soon as that is known here.</summary>
+    RankFailure? Failure { get; }
+
+    /// <summary>Set together with <see cref="Failure"/>.</summary>
+    CancellationToken Failed { get; }
+
     /// <summary>What was asked of this group so far.</summary>
     CollectiveTraffic Traffic { get; }
 

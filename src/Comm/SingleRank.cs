@@ -11,6 +11,11 @@ internal sealed class SingleRank(Device device) : ICollective
 
     public int Size => 1;
 
+    /// <summary>Stays null, as <see cref="Failed"/> stays unset: there is nobody to tell.</summary>
+    public RankFailure? Failure => null;
+
+    public CancellationToken Failed => default;
+
     /// <summary>Stays empty: nothing leaves the rank.</summary>
     public CollectiveTraffic Traffic { get; } = new();
 

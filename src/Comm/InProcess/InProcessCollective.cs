@@ -24,6 +24,10 @@ internal sealed unsafe class InProcessCollective : HostCollective
 
     public override int Size => group.Size;
 
+    public override RankFailure? Failure => group.Failure;
+
+    public override CancellationToken Failed => group.Failed;
+
     /// <summary>A group with one member for each device. Each is to be used, and disposed, by a thread of its own.</summary>
     /// <param name="patience">How long a rank that others wait for may show no sign of life; see <see cref="StallWatch"/>.</param>
     public static InProcessCollective[] Create(IReadOnlyList<Device> devices, TimeSpan? patience = null)

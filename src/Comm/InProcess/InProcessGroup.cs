@@ -21,6 +21,10 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
 
     public int Size => ranks.Length;
 
+    public RankFailure? Failure => world.Failure;
+
+    public CancellationToken Failed => world.Failed;
+
     /// <summary>Where the members' values lie, from <see cref="Enter"/> to <see cref="Leave"/>.</summary>
     public ReadOnlySpan<nint> Addresses => addresses;
 

@@ -12,6 +12,7 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
     private readonly long[] finished = new long[devices.Count];
     private readonly int[] memberships = new int[devices.Count];
     private readonly CollectiveCall[] calls = new CollectiveCall[devices.Count];
+    private readonly CancellationTokenSource failed = new();
     private RankFailure? failure;
     private int sleepers;
     private long looked;
@@ -21,6 +22,8 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
     /// <summary>How often who waits looks around.</summary>
     public TimeSpan Looks { get; } = TimeSpan.FromSeconds(Math.Min(0.5, patience.TotalSeconds / 8));
 
+    public CancellationToken Failed => failed.Token;
+
     public RankFailure? Failure => Volatile.Read(ref failure);
 
     /// <summary>The first failure counts; everyone who sleeps awakes.</summary>
@@ -29,6 +32,7 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
         Interlocked.CompareExchange(ref failure, reason, null);
         lock (gate)
             Monitor.PulseAll(gate);
+        failed.Cancel();
     }
 
     public void ThrowIfFailed(in CollectiveCall call)

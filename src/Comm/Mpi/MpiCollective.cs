@@ -37,6 +37,10 @@ internal sealed unsafe class MpiCollective : HostCollective
 
     public override int Size { get; }
 
+    public override RankFailure? Failure => world.Failure;
+
+    public override CancellationToken Failed => world.Failed;
+
     public override void Fail(Exception reason) => world.Fail(RankFailure.Of(world.Rank, reason));
 
     public override void Dispose()

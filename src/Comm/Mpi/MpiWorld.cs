@@ -10,6 +10,7 @@ namespace CudaKernels.Comm;
 internal sealed unsafe class MpiWorld : IDisposable
 {
     private readonly List<(CollectiveCall Call, int[] Ranks)> waits = [];
+    private readonly CancellationTokenSource failed = new();
     private readonly TimeSpan patience;
     private readonly nint pulses;
     private MpiPulses? watch;
@@ -29,6 +30,8 @@ internal sealed unsafe class MpiWorld : IDisposable
     public int Rank { get; }
 
     public int Size { get; }
+
+    public CancellationToken Failed => failed.Token;
 
     public RankFailure? Failure => Volatile.Read(ref failure);
 
@@ -62,7 +65,7 @@ internal sealed unsafe class MpiWorld : IDisposable
     public void Fail(RankFailure reason)
     {
         if (watch is null)
-            Interlocked.CompareExchange(ref failure, reason, null);
+            SetFailure(reason);
         else
             watch.Fail(reason);
     }
@@ -85,7 +88,11 @@ internal sealed unsafe class MpiWorld : IDisposable
     public void Finish(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromSeconds(1));
 
     /// <summary>Tells the watch that no other failure will be known; see <see cref="Fail"/>.</summary>
-    internal void SetFailure(RankFailure reason) => Interlocked.CompareExchange(ref failure, reason, null);
+    internal void SetFailure(RankFailure reason)
+    {
+        Interlocked.CompareExchange(ref failure, reason, null);
+        failed.Cancel();
+    }
 
     /// <summary>What threads of this process wait in, and for which ranks.</summary>
     internal (CollectiveCall Call, int[] Ranks)[] Waits()

@@ -25,20 +25,31 @@ internal sealed unsafe class NcclCollective : ICollective
     private readonly ICollective? control;
     private readonly bool beside;
     private readonly SideStream side;
+    private readonly Lock end = new();
+    private readonly CancellationTokenSource failed;
+    private readonly CancellationTokenRegistration told;
     private int compared;
+    private bool ended;
+    private RankFailure? ownFailure;
 
-    private NcclCollective(NcclNative nccl, GpuDevice device, NcclId id, int rank, int size, ICollective? control, bool beside)
+    private NcclCollective(NcclNative nccl, GpuDevice device, NcclId id, int rank, int size, ICollective? control, bool beside, CancellationTokenSource failed)
     {
+        this.failed = failed;
         (this.nccl, this.device, this.control, this.beside) = (nccl, device, control, beside);
         (Rank, Size) = (rank, size);
         side = device.OpenSide();
         device.Accelerator.Bind();
         group = nccl.Join(size, id, rank);
+        told = failed.Token.Register(Abort);
     }
 
     public int Rank { get; }
 
     public int Size { get; }
+
+    public RankFailure? Failure => control?.Failure ?? ownFailure;
+
+    public CancellationToken Failed => failed.Token;
 
     public CollectiveTraffic Traffic { get; } = new();
 
@@ -46,7 +57,7 @@ internal sealed unsafe class NcclCollective : ICollective
     /// <param name="id">Made by one rank, given to all.</param>
     /// <param name="control">A group of the same ranks by other means, now this one's: it tells who fails or disagrees.</param>
     public static NcclCollective Join(NcclNative nccl, GpuDevice device, NcclId id, int rank, int size, ICollective? control) =>
-        new(nccl, device, id, rank, size, control, beside: false);
+        new(nccl, device, id, rank, size, control, beside: false, CancellationTokenSource.CreateLinkedTokenSource(control?.Failed ?? default));
 
     public void AllReduce(TensorView view, Reduction reduction)
     {
@@ -90,32 +101,70 @@ internal sealed unsafe class NcclCollective : ICollective
         var own = members[0] == Rank ? nccl.NewId() : default;
         byte[] ids = Exchange<byte>(new ReadOnlySpan<byte>(&own, sizeof(NcclId)), DType.U8, Gather);
         var id = MemoryMarshal.Read<NcclId>(ids.AsSpan(members[0] * sizeof(NcclId)));
-        return new NcclCollective(nccl, device, id, Array.IndexOf(members, Rank), members.Length, control?.Split(number), beside);
+        return new NcclCollective(nccl, device, id, Array.IndexOf(members, Rank), members.Length, control?.Split(number), beside, failed);
     }
 
-    public void Fail(Exception reason) => control?.Fail(reason);
+    /// <summary>Without a control group the others are not told; operations under way end all the same, here and in the groups split from this one.</summary>
+    public void Fail(Exception reason)
+    {
+        ownFailure = RankFailure.Of(Rank, reason);
+        control?.Fail(reason);
+        failed.Cancel();
+    }
 
     public void Dispose()
     {
+        told.Dispose();
         device.Close(side);
-        nccl.Leave(group);
+        lock (end)
+            if (!ended)
+                nccl.Leave(group);
         control?.Dispose();
+    }
+
+    /// <summary>The device would wait for ever for a rank that does not come.</summary>
+    private void Abort()
+    {
+        lock (end)
+        {
+            if (ended)
+                return;
+            ended = true;
+            try
+            {
+                nccl.Abort(group);
+            }
+            catch (KernelException)
+            {
+                // It has no better end; the failure that led here is what will be told.
+            }
+        }
     }
 
     private void Run(in CollectiveCall call, TensorView view, Action<nint> work, long? bytes = null)
     {
         using var _ = Traffic.Measure(call, bytes ?? view.Bytes);
         Compare(call);
-        Run(work);
+        Run(call, work);
     }
 
-    private void Run(Action<nint> work)
+    private void Run(in CollectiveCall call, Action<nint> work)
     {
-        device.Communicate(side, stream => work(stream is CudaStream cuda ? cuda.StreamPtr : 0));
-        if (beside)
-            device.Finish(side);
-        else
-            device.Await(side);
+        try
+        {
+            if (!ended)
+                device.Communicate(side, stream => work(stream is CudaStream cuda ? cuda.StreamPtr : 0));
+            if (beside)
+                device.Finish(side);
+            else
+                device.Await(side);
+        }
+        catch (KernelException) when (ended)
+        {
+            // What came of an operation that was ended is no news.
+        }
+        if (ended)
+            throw (Failure ?? new RankFailure(Rank, "has ended", "its group has failed")).During(call);
     }
 
     /// <summary>Ends the run if the ranks came for different things.</summary>
@@ -146,7 +195,8 @@ internal sealed unsafe class NcclCollective : ICollective
         return values;
     }
 
-    private void Gather(TensorView part, TensorView all) => Run(stream => nccl.AllGather(Address(part), Address(all), part.Bytes, group, stream));
+    private void Gather(TensorView part, TensorView all) =>
+        Run(new CollectiveCall(CollectiveKind.Split), stream => nccl.AllGather(Address(part), Address(all), part.Bytes, group, stream));
 
     private nint Address(TensorView view) => view.Buffer.Device == device ? view.Buffer.Address + (nint)(view.Offset * view.Type.Size())
         : throw new KernelException($"TensorView: {view} is used by the group's member on {device.Name} but lives on {view.Buffer.Device.Name}");

@@ -86,6 +86,9 @@ internal sealed unsafe class NcclNative : IDisposable
     /// <summary>Waits for what the group has under way.</summary>
     public void Leave(nint group) => Succeed("ncclCommDestroy", ((delegate* unmanaged<nint, int>)Export("ncclCommDestroy"))(group));
 
+    /// <summary>Ends what the group has under way, on the device and in calls of other threads, and the group itself.</summary>
+    public void Abort(nint group) => Succeed("ncclCommAbort", ((delegate* unmanaged<nint, int>)Export("ncclCommAbort"))(group));
+
     public void Dispose() => NativeLibrary.Free(library);
 
     private static int Number(Reduction reduction) => reduction == Reduction.Sum ? Sum : Max;

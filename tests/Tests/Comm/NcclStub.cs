@@ -13,16 +13,27 @@ internal static class NcclStub
         #include <string.h>
 
         typedef struct { char bytes[128]; } Id;
-        typedef struct { int key, size; pthread_barrier_t all; const char* values[64]; } Group;
+        typedef struct { int key, size, here, round, aborted; const char* values[64]; } Group;
         typedef struct { Group* group; int rank; } Member;
-        enum { ok = 0, invalidArgument = 4, uint8 = 1, float32 = 7, sum = 0, max = 2 };
+        enum { ok = 0, invalidArgument = 4, remoteError = 6, uint8 = 1, float32 = 7, sum = 0, max = 2 };
 
         static Group groups[1000];
         static int keys, used;
         static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+        static pthread_cond_t change = PTHREAD_COND_INITIALIZER;
+
+        static int meet(Group* g) {
+            pthread_mutex_lock(&gate);
+            int round = g->round;
+            if (++g->here == g->size) { g->here = 0; g->round++; pthread_cond_broadcast(&change); }
+            while (g->round == round && !g->aborted) pthread_cond_wait(&change, &gate);
+            int result = g->aborted ? remoteError : ok;
+            pthread_mutex_unlock(&gate);
+            return result;
+        }
 
         int ncclGetVersion(int* version) { *version = 22705; return ok; }
-        const char* ncclGetErrorString(int error) { return error == invalidArgument ? "invalid argument" : "other"; }
+        const char* ncclGetErrorString(int error) { return error == invalidArgument ? "invalid argument" : "remote error"; }
 
         int ncclGetUniqueId(Id* id) {
             memset(id, 0x5A, sizeof *id);
@@ -43,24 +54,30 @@ internal static class NcclStub
             for (i = 0; i < used && groups[i].key != key; i++) ;
             if (i == used) {
                 groups[used].key = key;
-                groups[used].size = size;
-                pthread_barrier_init(&groups[used++].all, 0, size);
+                groups[used++].size = size;
             }
             pthread_mutex_unlock(&gate);
             *member = malloc(sizeof(Member));
             **member = (Member){ &groups[i], rank };
-            pthread_barrier_wait(&groups[i].all);
-            return groups[i].size == size ? ok : invalidArgument;
+            return groups[i].size == size ? meet(&groups[i]) : invalidArgument;
         }
 
         int ncclCommDestroy(Member* member) { free(member); return ok; }
 
-        static void show(Member* m, const void* values) { m->group->values[m->rank] = values; pthread_barrier_wait(&m->group->all); }
+        int ncclCommAbort(Member* member) {
+            pthread_mutex_lock(&gate);
+            member->group->aborted = 1;
+            pthread_cond_broadcast(&change);
+            pthread_mutex_unlock(&gate);
+            return ok; /* the memory stays: a call may still be under way */
+        }
+
+        static int show(Member* m, const void* values) { m->group->values[m->rank] = values; return meet(m->group); }
 
         static int combine(const void* send, void* receive, size_t count, int type, int op, int root, Member* m) {
             if (type != float32 || (op != sum && op != max)) return invalidArgument;
+            if (show(m, send)) return remoteError;
             float* y = malloc(count * 4 + 1);
-            show(m, send);
             for (size_t i = 0; i < count; i++) {
                 y[i] = ((const float*)m->group->values[0])[i];
                 for (int r = 1; r < m->group->size; r++) {
@@ -68,11 +85,10 @@ internal static class NcclStub
                     y[i] = op == sum ? y[i] + x : y[i] != y[i] || x < y[i] || (x == y[i] && signbit(x)) ? y[i] : x;
                 }
             }
-            pthread_barrier_wait(&m->group->all);
+            meet(m->group);
             if (root < 0 || root == m->rank) memcpy(receive, y, count * 4);
             free(y);
-            pthread_barrier_wait(&m->group->all);
-            return ok;
+            return meet(m->group);
         }
 
         int ncclAllReduce(const void* send, void* receive, size_t count, int type, int op, Member* m, void* stream) { return combine(send, receive, count, type, op, -1, m); }
@@ -80,18 +96,16 @@ internal static class NcclStub
 
         int ncclBroadcast(const void* send, void* receive, size_t count, int type, int root, Member* m, void* stream) {
             if (type != uint8) return invalidArgument;
-            show(m, send);
+            if (show(m, send)) return remoteError;
             if (m->rank != root) memcpy(receive, m->group->values[root], count);
-            pthread_barrier_wait(&m->group->all);
-            return ok;
+            return meet(m->group);
         }
 
         int ncclAllGather(const void* send, void* receive, size_t count, int type, Member* m, void* stream) {
             if (type != uint8) return invalidArgument;
-            show(m, send);
+            if (show(m, send)) return remoteError;
             for (int r = 0; r < m->group->size; r++) memcpy((char*)receive + r * count, m->group->values[r], count);
-            pthread_barrier_wait(&m->group->all);
-            return ok;
+            return meet(m->group);
         }
         """;
 }

@@ -52,6 +52,42 @@ public sealed class NcclTests
         Assert.All(words, w => Assert.StartsWith("rank 1 disagrees during all-reduce (sum) of f32[", w));
     }
 
+    /// <summary>Beyond the compared calls the library alone knows who is there; the failure ends its waits.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void ARankThatFailsEndsTheWaitsOfTheOthers(bool inChild)
+    {
+        string[] words = new string[2];
+        var e = Assert.Throws<CollectiveException>(() => OnAStub(2, (nccl, id, control, device) =>
+        {
+            using var root = NcclCollective.Join(nccl, device, id, control.Rank, 2, control.Split(0));
+            using var child = root.Split(0, beside: true);
+            var group = inChild ? child : root;
+            var view = device.Rent(new Shape(8), DType.F32, "ranks");
+            for (int i = 0; i < 1010; i++)
+                group.AllReduce(view, Reduction.Sum);
+            if (control.Rank == 1)
+            {
+                Thread.Sleep(200);
+                var failure = new KernelException("out of memory");
+                root.Fail(failure);
+                throw failure;
+            }
+            try
+            {
+                group.AllReduce(view, Reduction.Sum);
+            }
+            catch (CollectiveException seen)
+            {
+                words[0] = seen.Message;
+                throw;
+            }
+        }));
+        Assert.Equal("rank 1 failed during all-reduce (sum) of f32[8]: out of memory", words[0]);
+        Assert.Equal(1, e.Rank);
+    }
+
     [Fact]
     public void AFailureIsInTheLibrarysWords() => OnAStub(1, (nccl, id, control, device) =>
         Assert.Equal("NCCL: ncclCommInitRank failed: invalid argument (4)", Assert.Throws<KernelException>(() => NcclCollective.Join(nccl, device, id, 1, 1, null)).Message));
