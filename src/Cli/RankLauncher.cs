@@ -67,6 +67,12 @@ internal sealed class RankLauncher(RankTransport transport, int? ranks, string d
         using var world = MpiWorld.Open();
         RequireRanks(world.Size, "mpirun");
         using var device = Open(Number("OMPI_COMM_WORLD_LOCAL_RANK") ?? 0, Number("OMPI_COMM_WORLD_LOCAL_SIZE") ?? world.Size, world.Rank == 0);
+        int said = 0;
+        world.Heard = failure =>
+        {
+            if (IsWitness(failure) && Interlocked.Exchange(ref said, 1) == 0)
+                CommandLine.Say(failure.Message, CommandLine.Failed);
+        };
         using var group = world.Join(device);
         try
         {
@@ -75,11 +81,13 @@ internal sealed class RankLauncher(RankTransport transport, int? ranks, string d
         catch (Exception e)
         {
             group.Fail(e);
-            // One witness is enough: the first rank that is not itself at fault.
-            if (e is CollectiveException other && group.Rank != other.Rank && group.Rank != (other.Rank == 0 ? 1 : 0))
+            if (e is CollectiveException other && other.Rank != world.Rank && !(IsWitness(other) && Interlocked.Exchange(ref said, 1) == 0))
                 return CommandLine.Failed;
             throw;
         }
+
+        // One is enough: the first rank that is not itself at fault.
+        bool IsWitness(CollectiveException failure) => world.Rank == (failure.Rank == 0 ? 1 : 0);
     }
 
     /// <summary>As one of the processes that a launcher started which tells them RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT.</summary>

@@ -16,20 +16,20 @@ internal sealed unsafe class MpiPulses
     private readonly nint group;
     private readonly MpiNeighbours neighbours;
     private readonly TimeSpan patience;
-    private readonly Func<RankStatus> own;
+    private readonly Func<RankStatus> status;
     private readonly StallWatch watch;
     private readonly Peer[] peers;
     private readonly HostMemory memory = new();
     private readonly AutoResetEvent call = new(false);
     private readonly ManualResetEventSlim told = new();
     private readonly Thread thread;
-    private RankFailure? pending;
+    private RankFailure? pending, own;
     private volatile bool leaving;
 
-    /// <param name="own">How far this process is.</param>
-    public MpiPulses(MpiWorld world, nint group, MpiNeighbours neighbours, TimeSpan patience, Func<RankStatus> own)
+    /// <param name="status">How far this process is.</param>
+    public MpiPulses(MpiWorld world, nint group, MpiNeighbours neighbours, TimeSpan patience, Func<RankStatus> status)
     {
-        (this.world, this.group, this.neighbours, this.patience, this.own) = (world, group, neighbours, patience, own);
+        (this.world, this.group, this.neighbours, this.patience, this.status) = (world, group, neighbours, patience, status);
         watch = new(world.Size, patience);
         byte* messages = memory.AtLeast(2L * world.Size * MpiPulse.Bytes);
         peers = new Peer[world.Size];
@@ -42,6 +42,7 @@ internal sealed unsafe class MpiPulses
     /// <summary>Ends the run; see <see cref="MpiWorld.Fail"/>.</summary>
     public void Fail(RankFailure reason)
     {
+        own = reason;
         Interlocked.CompareExchange(ref pending, reason, null);
         call.Set();
         told.Wait(2 * Notice);
@@ -76,6 +77,8 @@ internal sealed unsafe class MpiPulses
                 if (pending is null)
                     call.WaitOne(leaving ? Beat / 25 : Beat);
             }
+            if (pending is { } reasonHeard && reasonHeard != own)
+                world.Hear(reasonHeard);
             if (pending is not null)
                 TellTheEnd();
         }
@@ -110,13 +113,13 @@ internal sealed unsafe class MpiPulses
     private void Tell()
     {
         var waits = world.Waits();
-        var status = own() with { Waiting = waits.Length, Call = waits.FirstOrDefault().Call };
-        peers[world.Rank].Status = status;
+        var now = status() with { Waiting = waits.Length, Call = waits.FirstOrDefault().Call };
+        peers[world.Rank].Status = now;
         bool last = leaving;
         foreach (var peer in Others)
             if (peer.IsSent(world.Mpi) && !peer.SaidGoodbye)
             {
-                ((MpiPulse*)peer.Outgoing)->Set(last ? MpiPulseState.Leaving : MpiPulseState.Alive, status);
+                ((MpiPulse*)peer.Outgoing)->Set(last ? MpiPulseState.Leaving : MpiPulseState.Alive, now);
                 Send(peer);
                 peer.SaidGoodbye = last;
             }

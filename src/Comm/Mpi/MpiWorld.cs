@@ -15,6 +15,7 @@ internal sealed unsafe class MpiWorld : IDisposable
     private readonly nint pulses;
     private MpiPulses? watch;
     private RankFailure? failure;
+    private CollectiveCall latest;
     private long finished;
 
     private MpiWorld(MpiNative mpi, TimeSpan patience)
@@ -30,6 +31,12 @@ internal sealed unsafe class MpiWorld : IDisposable
     public int Rank { get; }
 
     public int Size { get; }
+
+    /// <summary>
+    /// Told at once, on a thread of its own, when another rank is found to be at fault: where that rank was killed, mpirun leaves the others no more than a second, and
+    /// what a run saves as it ends may take longer. To be set before <see cref="Join"/>.
+    /// </summary>
+    public Action<CollectiveException>? Heard { get; set; }
 
     public CancellationToken Failed => failed.Token;
 
@@ -81,8 +88,12 @@ internal sealed unsafe class MpiWorld : IDisposable
 
     /// <summary>Waits until all ranks have come to an operation, which may take long.</summary>
     /// <param name="beside">The core is wanted by another thread of this rank.</param>
-    public void Meet(nint request, in CollectiveCall call, int[] ranks, bool beside) =>
+    public void Meet(nint request, in CollectiveCall call, int[] ranks, bool beside)
+    {
+        lock (waits)
+            latest = call;
         Wait(request, call, ranks, beside ? TimeSpan.FromMicroseconds(50) : TimeSpan.FromMilliseconds(5));
+    }
 
     /// <summary>Waits for bytes on their way between ranks that are all there: they move only while someone asks for them.</summary>
     public void Finish(nint request, in CollectiveCall call, int[] ranks) => Wait(request, call, ranks, TimeSpan.FromSeconds(1));
@@ -92,6 +103,12 @@ internal sealed unsafe class MpiWorld : IDisposable
     {
         Interlocked.CompareExchange(ref failure, reason, null);
         failed.Cancel();
+    }
+
+    internal void Hear(RankFailure reason)
+    {
+        lock (waits)
+            Heard?.Invoke(reason.During(waits.Count > 0 ? waits[0].Call : latest));
     }
 
     /// <summary>What threads of this process wait in, and for which ranks.</summary>
