@@ -1,4 +1,3 @@
-using CudaKernels.Detection;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 

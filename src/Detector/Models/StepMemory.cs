@@ -1,5 +1,3 @@
-using CudaKernels.Kernels;
-using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 
 namespace CudaKernels.Detection;

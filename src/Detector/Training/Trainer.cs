@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using CudaKernels.Comm;
-using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
 using CudaKernels.Layers;
 
