@@ -26,7 +26,7 @@ internal sealed class Trainer : IDisposable
     private readonly RankGroup ranks;
     private readonly Device device;
     private readonly ITrainObserver observer;
-    private readonly IDataset training, validation;
+    private readonly IDataset training;
     private readonly BatchLoader loader;
     private readonly DetectionModel model;
     private readonly ParameterSet parameters;
@@ -36,11 +36,12 @@ internal sealed class Trainer : IDisposable
     private readonly TrainState state;
     private readonly Checkpoints checkpoints;
     private readonly RunCurves curves;
+    private readonly Evaluation evaluation;
+    private readonly AnomalyPolicy anomalies;
     private readonly int ranksPerNorm;
     private BatchGradient? gradient;
     private SyncBatchNorm? norms;
     private bool computing; // a gradient: the running statistics are ahead of the weights
-    private int anomaliesInARow;
 
     /// <summary>A new run on one device, in a folder that holds none.</summary>
     public static Trainer Start(TrainConfig config, string path, Device device, ITrainObserver observer) =>
@@ -88,7 +89,7 @@ internal sealed class Trainer : IDisposable
     {
         (this.config, this.folder, this.ranks, this.observer) = (config, folder, ranks, observer);
         device = ranks.Device;
-        (training, validation) = OpenData(config);
+        (training, var validation) = OpenData(config);
         model = ModelCatalog.Create(config.Model, training.Classes, config.Alpha);
         model.Info.CheckImageSize(config.Imgsz);
         ranksPerNorm = BatchShares.RanksPerNorm(config, ranks.Size);
@@ -110,6 +111,8 @@ internal sealed class Trainer : IDisposable
         state = new TrainState(parameters, optimizer, average);
         checkpoints = new Checkpoints(folder, model.Info, parameters, state, ranks, config.Imgsz);
         curves = new RunCurves(folder);
+        evaluation = new Evaluation(config, model, parameters, validation, ranks, state, checkpoints, folder, curves, observer);
+        anomalies = new AnomalyPolicy(config.NonFinite, state, checkpoints, folder.Path, observer);
         observer.Note(FormattableString.Invariant(
             $"{config.Model}: {parameters.Count:N0} parameters, {loader.PictureCount} pictures of {training.Classes.Count} classes, {loader.StepsPerEpoch} steps an epoch, {config.Epochs} epochs"));
         observer.Note(rate);
@@ -297,9 +300,9 @@ internal sealed class Trainer : IDisposable
         else
             broken ??= "the gradient";
         if (broken is not null)
-            Handle(new Anomaly(state.Step, broken, PicturesOf(batch, losses.BrokenRank), losses.BrokenRank), applied);
+            anomalies.Handle(new Anomaly(state.Step, broken, PicturesOf(batch, losses.BrokenRank), losses.BrokenRank), applied);
         else
-            anomaliesInARow = 0;
+            anomalies.NoneNow();
         Report(epoch, rate, losses.Whole, Stopwatch.GetElapsedTime(start).TotalSeconds);
     }
 
@@ -308,26 +311,6 @@ internal sealed class Trainer : IDisposable
     {
         string[] paths = ranks.Gather(string.Join('\n', batch.Samples.Select(s => s.ImagePath)));
         return [.. (rank is { } one ? [paths[one]] : paths).SelectMany(p => p.Split('\n'))];
-    }
-
-    /// <param name="applied">The step has changed the weights, so it can no longer be left out.</param>
-    private void Handle(Anomaly anomaly, bool applied)
-    {
-        anomaliesInARow++;
-        bool rollsBack = config.NonFinite == NonFinitePolicy.Rollback && checkpoints.SavedStep is not null;
-        if (config.NonFinite == NonFinitePolicy.Stop || (applied && !rollsBack))
-            throw new TrainingException($"{anomaly}. Lower lr, lengthen warmup_steps, or set non_finite=skip; the last checkpoint in {folder.Path} is whole");
-        if (anomaliesInARow >= Anomaly.Limit)
-            throw new TrainingException($"{anomaly}; {anomaliesInARow} in a row. Lower lr; the last checkpoint in {folder.Path} is whole");
-        if (rollsBack)
-        {
-            long step = state.Step;
-            checkpoints.Restore();
-            state.Step = step;
-            observer.Note($"{anomaly}; weights of the last checkpoint are back");
-        }
-        else
-            observer.Note($"{anomaly}; the step was left out");
     }
 
     private void Report(int epoch, float rate, IReadOnlyList<(string Name, float Value)> losses, double seconds) => ranks.OnFirst(() =>
@@ -340,41 +323,5 @@ internal sealed class Trainer : IDisposable
     private bool EvaluationIsDue => state.Step > state.EvaluatedStep
         && (state.Step >= TotalSteps || state.Step % ((long)loader.StepsPerEpoch * config.EvalInterval) == 0);
 
-    /// <summary>False when asked to stop on the way: half an evaluation counts for nothing.</summary>
-    private bool Evaluate(CancellationToken stop)
-    {
-        int epoch = (int)((state.Step - 1) / loader.StepsPerEpoch);
-        long start = Stopwatch.GetTimestamp();
-        bool done = false;
-        state.WithFinalWeights(() =>
-        {
-            ranks.Group.Broadcast(parameters.Buffers, root: 0); // the statistics that the checkpoint holds, wherever those of the ranks differ
-            EvaluatedSet found;
-            using (device.HostWork("evaluation: pictures and boxes"))
-                found = Evaluator.Run(model, config.Imgsz, ranks, validation, config.Workers, observer.Evaluating, stop);
-            if (ranks.Any(stop.IsCancellationRequested))
-                return;
-            done = true;
-            state.EvaluatedStep = state.Step;
-            if (!ranks.IsFirst)
-                return;
-            CocoResult result;
-            using (device.HostWork("evaluation: metric"))
-                result = CocoMetric.Evaluate(found.Truth, found.Detections);
-            bool best = result["AP"] > state.BestAp || state.BestAp < 0; // where nothing can be measured the newest is the best
-            if (best)
-            {
-                state.BestAp = result["AP"];
-                checkpoints.SaveBest();
-            }
-            using (device.HostWork("evaluation: curves and pictures"))
-            {
-                curves.Evaluation(epoch, state.Step, result);
-                if (state.Step >= TotalSteps)
-                    EvaluationPictures.Write(folder.Path, found.Truth, found.Detections, result);
-            }
-            observer.Evaluated(new EvaluationReport(epoch, state.Step, result, best, Stopwatch.GetElapsedTime(start)));
-        });
-        return done;
-    }
+    private bool Evaluate(CancellationToken stop) => evaluation.Run((int)((state.Step - 1) / loader.StepsPerEpoch), isLast: state.Step >= TotalSteps, stop);
 }
