@@ -78,8 +78,9 @@ internal sealed class Trainer : IDisposable
             trainer.state.TakeFromFirst(ranks);
             return trainer;
         }
-        catch
+        catch (Exception e)
         {
+            ranks.Group.Fail(e); // before the trainer leaves its groups: the others shall hear the reason
             trainer.Dispose();
             throw;
         }

@@ -34,6 +34,7 @@ internal sealed record MpiRun(int ExitCode, string[] Lines, string Error, TimeSp
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
+        start.Environment["OMPI_MCA_odls_base_sigkill_timeout"] = "6"; // seconds that the others have to end once one is dead; on a busy machine the usual one is too short for a word
         start.Environment["TERM"] = "dumb"; // mpirun gives the ranks a terminal, to which the runtime would send control characters
         return Started(start);
     }
