@@ -84,7 +84,8 @@ internal static class TrainCommand
                 {
                     ProfileTable.Print(new Report(null), profiler);
                     TrafficTable.Print(new Report(null), trainer.Traffic, trainer.StepsDone);
-                    progress.Note(FormattableString.Invariant($"median {progress.MedianPace:F2} images/s on {rank.Size} ranks"));
+                    if (progress.MedianPace is { } pace)
+                        progress.Note(FormattableString.Invariant($"median {pace:F2} images/s on {rank.Size} rank{(rank.Size == 1 ? "" : "s")}"));
                 }
                 return outcome == TrainOutcome.Finished ? CommandLine.Done : CommandLine.Interrupted;
             });

@@ -59,13 +59,13 @@ internal sealed class TrainProgress(IAnsiConsole console) : ITrainObserver, IDis
     /// <summary>The newest evaluation.</summary>
     public CocoResult? Last { get; private set; }
 
-    /// <summary>Median pictures a second over the steps after the first few, in which code is still compiled; NaN when there were none.</summary>
-    public double MedianPace
+    /// <summary>Median pictures a second over the steps after the first few, in which code is still compiled; null when there were none.</summary>
+    public double? MedianPace
     {
         get
         {
             double[] steady = [.. paces.Skip(WarmUp).Order()];
-            return steady.Length == 0 ? double.NaN : steady[steady.Length / 2];
+            return steady.Length == 0 ? null : steady[steady.Length / 2];
         }
     }
 
