@@ -9,6 +9,7 @@ namespace CudaKernels.Tests;
 /// The contract of a group, for processes. The cases compare bit for bit with sums in rank order written the plain way, as those of threads do: so both
 /// implementations give the same bits.
 /// </summary>
+[Collection(nameof(AloneOnTheMachine))]
 public sealed class MpiTests
 {
     [Theory]

@@ -7,6 +7,7 @@ using Xunit;
 namespace CudaKernels.Tests;
 
 /// <summary>A rank that throws, leaves, hangs or asks for something else ends the others soon, and they say who it was and during what.</summary>
+[Collection(nameof(AloneOnTheMachine))]
 public sealed class RankFailureTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(0.8);

@@ -5,6 +5,7 @@ using Xunit;
 namespace CudaKernels.Tests;
 
 /// <summary>Training on several ranks as a user starts it: threads by --ranks, processes by mpirun.</summary>
+[Collection(nameof(AloneOnTheMachine))]
 public sealed class RankProcessTests : IDisposable
 {
     private const int Model = 3, Device = 5; // places in the arguments
