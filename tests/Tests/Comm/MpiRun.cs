@@ -27,14 +27,18 @@ internal sealed record MpiRun(int ExitCode, string[] Lines, string Error, TimeSp
     }
 
     /// <summary>Starts a program on all ranks and does not wait.</summary>
-    public static Process Begin(int size, string program, params string[] arguments)
+    /// <param name="size">Ranks.</param>
+    /// <param name="program">A managed program.</param>
+    /// <param name="arguments">The program's own.</param>
+    /// <param name="grace">Seconds that the others have to end once one is dead.</param>
+    public static Process Begin(int size, string program, string[] arguments, int grace = 1)
     {
         var start = new ProcessStartInfo("mpirun", ["--allow-run-as-root", "--oversubscribe", "-np", size.ToString(), "dotnet", program, .. arguments])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.Environment["OMPI_MCA_odls_base_sigkill_timeout"] = "6"; // seconds that the others have to end once one is dead; on a busy machine the usual one is too short for a word
+        start.Environment["OMPI_MCA_odls_base_sigkill_timeout"] = $"{grace}";
         start.Environment["TERM"] = "dumb"; // mpirun gives the ranks a terminal, to which the runtime would send control characters
         return Started(start);
     }

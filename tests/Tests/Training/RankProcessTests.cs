@@ -37,7 +37,7 @@ public sealed class RankProcessTests : IDisposable
     [InlineData(0)]
     public void AKilledProcessEndsTheOthers(int victim)
     {
-        using var run = MpiRun.Begin(4, CliProcess.Program, [.. Arguments("killed", "epochs=100000", "eval_interval=100000"), "--comm", "mpi"]);
+        using var run = MpiRun.Begin(4, CliProcess.Program, [.. Arguments("killed", "epochs=100000", "eval_interval=100000"), "--comm", "mpi"], grace: 6); // the usual second is too short for a word on a busy machine
         var error = run.StandardError.ReadToEndAsync();
         var output = run.StandardOutput.ReadToEndAsync();
         string last = Path.Combine(folder["killed"], "last.safetensors");
