@@ -114,11 +114,7 @@ internal readonly unsafe record struct NormApply(
                 for (int j = from; j < to; j += TVector.Count)
                 {
                     var value = TVector.Fma(TVector.Load(source + j) - TVector.Load(m + j), TVector.Load(s + j), TVector.Load(b + j));
-                    value = Activation.Apply(value, negative);
-                    if (stream)
-                        TVector.Stream(value, target + j);
-                    else
-                        TVector.Store(value, target + j);
+                    PastCache.Store(Activation.Apply(value, negative), target + j, stream);
                 }
                 return;
             }
@@ -126,11 +122,7 @@ internal readonly unsafe record struct NormApply(
             for (int j = from; j < to; j += TVector.Count)
             {
                 var value = TVector.Fma(TVector.Load(source + j) - TVector.Load(m + j), TVector.Load(s + j), TVector.Load(b + j));
-                value = Activation.Apply(value + TVector.Load(other + j), negative);
-                if (stream)
-                    TVector.Stream(value, target + j);
-                else
-                    TVector.Store(value, target + j);
+                PastCache.Store(Activation.Apply(value + TVector.Load(other + j), negative), target + j, stream);
             }
         }
     }

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace CudaKernels.Kernels.Simd;
 
 /// <summary>
@@ -12,4 +14,14 @@ internal static unsafe class PastCache
 
     /// <summary>Whether stores of the vector may start there.</summary>
     public static bool Aligned<TVector>(float* to) where TVector : unmanaged, ISimd<TVector> => (nint)to % (TVector.Count * sizeof(float)) == 0;
+
+    /// <summary>A store, past the caches or an ordinary one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store<TVector>(TVector value, float* to, bool past) where TVector : unmanaged, ISimd<TVector>
+    {
+        if (past)
+            TVector.Stream(value, to);
+        else
+            TVector.Store(value, to);
+    }
 }
