@@ -33,13 +33,16 @@ internal unsafe struct WinogradProblem
 
 /// <summary>
 /// 3x3 convolution of stride 1 by F(4x4, 3x3) (<see cref="WinogradMaps"/>): at each of 36 points a product (tile, in) x (in, out), a quarter of the direct
-/// multiplications. Tiles go in chunks whose transformed sources and sums stay in the last-level cache, in three steps: sources are
-/// mapped; a task maps the kernels of some panels of output channels, which are read once while they are fresh, and multiplies; sums
-/// are mapped back. An element is summed over input channels in one order, so how work is dealt does not show in the result.
+/// multiplications. Tiles go in chunks. Their sources are mapped for all; then a task maps the kernels of some panels of output channels and takes tiles, a few at a time,
+/// through product and map back, so that sums never leave the second-level cache. All that a chunk needs is a few MB: what other cores, or ranks
+/// on them, need beside it has room in the last-level cache too. An element is summed over input channels in one order, so how work is dealt does not show in the result.
 /// </summary>
 internal static unsafe class Winograd
 {
-    private const int ChunkFloats = 3 << 20, KernelFloats = 3 << 18, FewestTiles = 24, PackedRows = 16, LeastChannels = 16;
+    private const int DomainFloats = 3 << 18, KernelFloats = 3 << 17, SumFloats = 3 << 15, PackedRows = 16, LeastChannels = 16;
+
+    /// <summary>Tiles, of a task and of a chunk, that pay for mapping kernels once more, which takes as long as the products of about five.</summary>
+    private const int LeastOfTask = 24, LeastOfChunk = 128;
 
     /// <summary>Whether this takes enough fewer multiplications than the direct sum to pay for its maps.</summary>
     public static bool Pays(in Conv2dShapes z) =>
@@ -60,10 +63,10 @@ internal static unsafe class Winograd
 
     private static int Across(int pixels) => (pixels + WinogradMaps.Output - 1) / WinogradMaps.Output;
 
-    /// <summary>Tiles at a time, for that many floats a tile at each point.</summary>
+    /// <summary>Tiles of a chunk that takes so many floats a tile at each point.</summary>
     public static int Chunk(long tiles, int channels)
     {
-        long most = Math.Max(FewestTiles, ChunkFloats / WinogradMaps.Points / Math.Max(1, channels)), chunks = Math.Max(1, (tiles + most - 1) / most);
+        long most = Math.Max(LeastOfChunk, DomainFloats / WinogradMaps.Points / Math.Max(1, channels)), chunks = Math.Max(1, (tiles + most - 1) / most);
         return checked((int)((tiles + chunks - 1) / chunks));
     }
 
@@ -72,16 +75,18 @@ internal static unsafe class Winograd
         device.Note("minimal filtering");
         int inChannels = problem.Source.Channels, outChannels = problem.Target.Channels, threads = device.Team.Threads, width = RegisterTile.Width<TVector>();
         long tiles = Tiles(problem.Batch, problem.Target.Height, problem.Target.Width);
-        int chunk = Chunk(tiles, inChannels + outChannels);
-        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(chunk, outChannels);
+        int chunk = Chunk(tiles, inChannels);
         int panels = (outChannels + width - 1) / width, panelFloats = WinogradMaps.Points * inChannels * width;
-        int panelsPerTask = Math.Clamp(KernelFloats / Math.Max(1, panelFloats), 1, (panels + threads - 1) / threads);
-        int panelGroups = (panels + panelsPerTask - 1) / panelsPerTask;
-        int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / FewestTiles));
+        int panelsPerTask = Math.Min(Math.Max(2, KernelFloats / Math.Max(1, panelFloats)), (panels + threads - 1) / threads);
+        int panelGroups = (panels + panelsPerTask - 1) / panelsPerTask, columns = panelsPerTask * width;
+        int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / LeastOfTask));
+        int rows = RegisterTile.Rows<TVector>(), most = Math.Max(LeastOfTask, SumFloats / WinogradMaps.Points / columns / rows * rows);
+        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(Math.Min(chunk, most), columns);
 
-        using var domain = new Scratch(device, new Shape(checked(sources.Floats + sums.Floats)), DType.F32, owner);
-        int kernelPoint = checked(panelsPerTask * inChannels * width + WinogradTiles.LineFloats);
+        int kernelPoint = checked(columns * inChannels + WinogradTiles.LineFloats);
+        using var domain = new Scratch(device, new Shape(sources.Floats), DType.F32, owner);
         using var kernels = new Scratch(device, new Shape(threads, checked(WinogradMaps.Points * kernelPoint)), DType.F32, owner);
+        using var sumDomain = new Scratch(device, new Shape(threads, sums.Floats), DType.F32, owner);
         using var zeros = new Scratch(device, new Shape(inChannels), DType.F32, owner);
         new Span<float>(zeros.F32, inChannels).Clear();
         var body = new Body
@@ -90,12 +95,13 @@ internal static unsafe class Winograd
             Sources = sources,
             Sums = sums,
             SourceDomain = domain.F32,
-            SumDomain = domain.F32 + sources.Floats,
+            SumDomain = sumDomain.F32,
             Kernels = kernels.F32,
             KernelPoint = kernelPoint,
             Zeros = zeros.F32,
-            Columns = panelsPerTask * width,
+            Columns = columns,
             TileGroups = tileGroups,
+            TilesAtATime = Math.Min(chunk, most),
         };
         for (long first = 0; first < tiles; first += chunk)
         {
@@ -103,7 +109,6 @@ internal static unsafe class Winograd
             body.Tiles = (int)Math.Min(chunk, tiles - first);
             device.Team.For(body.Tiles, new SourceBody<TVector> { Shared = body });
             device.Team.For(panelGroups * tileGroups, new ProductBody<TVector> { Shared = body });
-            device.Team.For(body.Tiles, new SumBody<TVector> { Shared = body });
         }
     }
 
@@ -112,7 +117,7 @@ internal static unsafe class Winograd
         public WinogradProblem Problem;
         public WinogradTiles Sources, Sums;
         public float* SourceDomain, SumDomain, Kernels, Zeros;
-        public int KernelPoint, Columns, Tiles, TileGroups;
+        public int KernelPoint, Columns, Tiles, TileGroups, TilesAtATime;
         public long First;
 
         /// <summary>Of a tile of this chunk.</summary>
@@ -129,8 +134,8 @@ internal static unsafe class Winograd
             for (int tile = start; tile < end; tile++)
             {
                 var (image, y, x) = Shared.Place(tile);
-                Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.Problem.Source, image, y - Shared.Problem.PadY, x - Shared.Problem.PadX, tile,
-                    Shared.SourceDomain, Shared.Zeros);
+                Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.Problem.Source, image, y - Shared.Problem.PadY, x - Shared.Problem.PadX, 0,
+                    Shared.Problem.Source.Channels, tile, Shared.SourceDomain, Shared.Zeros);
             }
         }
     }
@@ -142,8 +147,8 @@ internal static unsafe class Winograd
 
         public readonly void Invoke(int start, int end, int worker)
         {
-            int inChannels = Shared.Problem.Source.Channels, outChannels = Shared.Problem.Target.Channels, mapped = -1;
-            float* kernels = Shared.Kernels + (nint)worker * WinogradMaps.Points * Shared.KernelPoint;
+            int outChannels = Shared.Problem.Target.Channels, mapped = -1;
+            float* kernels = Shared.Kernels + (nint)worker * WinogradMaps.Points * Shared.KernelPoint, sums = Shared.SumDomain + (nint)worker * Shared.Sums.Floats;
             for (int task = start; task < end; task++)
             {
                 int group = task / Shared.TileGroups, part = task % Shared.TileGroups;
@@ -152,10 +157,22 @@ internal static unsafe class Winograd
                     MapKernels(column, columns, kernels);
                 mapped = group;
                 int first = (int)((long)part * Shared.Tiles / Shared.TileGroups), last = (int)((part + 1L) * Shared.Tiles / Shared.TileGroups);
-                for (int point = 0; point < WinogradMaps.Points; point++)
-                    GemmBlock.Multiply<TVector>(last - first, columns, inChannels,
-                        Shared.SourceDomain + point * Shared.Sources.Point + (nint)first * inChannels, inChannels, kernels + (nint)point * Shared.KernelPoint,
-                        Shared.SumDomain + point * Shared.Sums.Point + (nint)first * outChannels + column, outChannels, accumulate: false);
+                for (int tile = first; tile < last; tile += Shared.TilesAtATime)
+                    Convolve(tile, Math.Min(Shared.TilesAtATime, last - tile), column, columns, kernels, sums);
+            }
+        }
+
+        /// <summary>Some channels of the outputs of some tiles.</summary>
+        private readonly void Convolve(int first, int tiles, int column, int columns, float* kernels, float* sums)
+        {
+            int inChannels = Shared.Problem.Source.Channels, whole = GemmBlock.WholePanels<TVector>(columns);
+            for (int point = 0; point < WinogradMaps.Points; point++)
+                GemmBlock.Multiply<TVector>(tiles, whole, inChannels, Shared.SourceDomain + point * Shared.Sources.Point + (nint)first * inChannels, inChannels,
+                    kernels + (nint)point * Shared.KernelPoint, sums + point * Shared.Sums.Point, Shared.Columns, accumulate: false);
+            for (int tile = 0; tile < tiles; tile++)
+            {
+                var (image, y, x) = Shared.Place(first + tile);
+                Shared.Sums.Outputs<TVector>(Shared.Problem, image, y, x, tile, column, columns, sums);
             }
         }
 
@@ -190,22 +207,6 @@ internal static unsafe class Winograd
                             TVector.Store(to[point], target + (nint)point * Shared.KernelPoint + at);
                     }
                 }
-            }
-        }
-    }
-
-    /// <summary>One tile of sums a task.</summary>
-    private struct SumBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
-    {
-        public Body Shared;
-
-        public readonly void Invoke(int start, int end, int worker)
-        {
-            var problem = Shared.Problem;
-            for (int tile = start; tile < end; tile++)
-            {
-                var (image, y, x) = Shared.Place(tile);
-                Shared.Sums.Outputs<TVector>(problem.Target, image, y, x, tile, Shared.SumDomain, problem.Bias, problem.Factor, problem.Accumulate, problem.Addend);
             }
         }
     }

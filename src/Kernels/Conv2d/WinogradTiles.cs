@@ -13,13 +13,11 @@ internal readonly unsafe struct WinogradTiles
     /// <summary>Of a cache line.</summary>
     public const int LineFloats = 16;
 
-    private WinogradTiles(int channels, int panel, nint panelStride, nint tileStride, long floats)
+    private WinogradTiles(int panel, nint panelStride, nint tileStride, long floats)
     {
-        (Channels, Panel, PanelStride, TileStride) = (channels, panel, panelStride, tileStride);
+        (Panel, PanelStride, TileStride) = (panel, panelStride, tileStride);
         Point = (nint)((floats + 4 * LineFloats - 1) / (4 * LineFloats) * (4 * LineFloats) + LineFloats);
     }
-
-    public int Channels { get; }
 
     public int Panel { get; }
 
@@ -32,19 +30,20 @@ internal readonly unsafe struct WinogradTiles
     public int Floats => checked((int)(WinogradMaps.Points * Point));
 
     /// <summary>At each point a matrix (tile, channel).</summary>
-    public static WinogradTiles Rows(int tiles, int channels) => new(channels, Math.Max(1, channels), 0, channels, (long)tiles * channels);
+    public static WinogradTiles Rows(int tiles, int channels) => new(Math.Max(1, channels), 0, channels, (long)tiles * channels);
 
     /// <summary>At each point panels (tile, width) side by side.</summary>
     public static WinogradTiles Panels(int tiles, int channels, int width) =>
-        new(channels, width, (nint)tiles * width, width, (long)(channels + width - 1) / width * width * tiles);
+        new(width, (nint)tiles * width, width, (long)(channels + width - 1) / width * width * tiles);
 
     /// <summary>Where channel c of tile t begins, at the first point.</summary>
     public nint At(int tile, int channel) => channel / Panel * PanelStride + tile * TileStride + channel % Panel;
 
     /// <summary>
-    /// Maps one square of an image, its upper left pixel at (y, x), which may lie outside, into the transformed domain. What is outside counts as zero.
+    /// Maps some channels of one square of an image, its upper left pixel at (y, x), which may lie outside, into the transformed domain, which holds those channels
+    /// alone. What is outside counts as zero.
     /// </summary>
-    public void Forward<TMap, TVector>(in WinogradImage image, int batch, int y, int x, int tile, float* domain, float* zeros)
+    public void Forward<TMap, TVector>(in WinogradImage image, int batch, int y, int x, int channel, int channels, int tile, float* domain, float* zeros)
         where TMap : struct, IWinogradMap where TVector : unmanaged, ISimd<TVector>
     {
         float** pixels = stackalloc float*[WinogradMaps.Points];
@@ -52,11 +51,11 @@ internal readonly unsafe struct WinogradTiles
         for (int i = 0; i < side * side; i++)
         {
             int row = y + i / side, column = x + i % side;
-            pixels[i] = (uint)row < (uint)image.Height && (uint)column < (uint)image.Width ? image.Pixel(batch, row, column) : zeros;
+            pixels[i] = (uint)row < (uint)image.Height && (uint)column < (uint)image.Width ? image.Pixel(batch, row, column) + channel : zeros;
         }
-        int whole = Channels / TVector.Count * TVector.Count;
+        int whole = channels / TVector.Count * TVector.Count;
         Gather<TMap, TVector>(pixels, 0, whole, tile, domain);
-        Gather<TMap, F32x1>(pixels, whole, Channels, tile, domain);
+        Gather<TMap, F32x1>(pixels, whole, channels, tile, domain);
     }
 
     [SkipLocalsInit]
@@ -78,29 +77,36 @@ internal readonly unsafe struct WinogradTiles
         }
     }
 
-    /// <summary>Writes the 4x4 outputs of a tile, as far as they lie in the image: y = act(sum + bias (+ what lies addend floats behind y)).</summary>
-    public void Outputs<TVector>(in WinogradImage image, int batch, int y, int x, int tile, float* domain, float* bias, float factor, bool accumulate, nint addend)
+    /// <summary>
+    /// Writes some channels of the 4x4 outputs of a tile, as far as they lie in the image: y = act(sum + bias (+ what lies addend floats behind y)). The domain holds
+    /// those channels alone.
+    /// </summary>
+    public void Outputs<TVector>(in WinogradProblem problem, int batch, int y, int x, int tile, int channel, int channels, float* domain)
         where TVector : unmanaged, ISimd<TVector>
     {
+        var image = problem.Target;
         float** pixels = stackalloc float*[WinogradMaps.Output * WinogradMaps.Output];
         for (int i = 0; i < WinogradMaps.Output * WinogradMaps.Output; i++)
         {
             int row = y + i / WinogradMaps.Output, column = x + i % WinogradMaps.Output;
-            pixels[i] = row < image.Height && column < image.Width ? image.Pixel(batch, row, column) : null;
+            pixels[i] = row < image.Height && column < image.Width ? image.Pixel(batch, row, column) + channel : null;
         }
-        int whole = Channels / TVector.Count * TVector.Count;
-        Scatter<TVector>(pixels, 0, whole, tile, domain, bias, factor, accumulate, addend);
-        Scatter<F32x1>(pixels, whole, Channels, tile, domain, bias, factor, accumulate, addend);
+        float* bias = problem.Bias == null ? null : problem.Bias + channel;
+        int whole = channels / TVector.Count * TVector.Count;
+        Scatter<TVector>(problem, pixels, 0, whole, tile, domain, bias);
+        Scatter<F32x1>(problem, pixels, whole, channels, tile, domain, bias);
     }
 
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Scatter<TVector>(float** pixels, int first, int last, int tile, float* domain, float* bias, float factor, bool accumulate, nint addend)
+    private void Scatter<TVector>(in WinogradProblem problem, float** pixels, int first, int last, int tile, float* domain, float* bias)
         where TVector : unmanaged, ISimd<TVector>
     {
         TVector* from = stackalloc TVector[WinogradMaps.Points];
         TVector* to = stackalloc TVector[WinogradMaps.Points];
-        var slope = TVector.Create(factor);
+        bool accumulate = problem.Accumulate, active = problem.Factor != 1;
+        nint addend = problem.Addend;
+        var slope = TVector.Create(problem.Factor);
         for (int channel = first; channel < last; channel += TVector.Count)
         {
             float* source = domain + At(tile, channel);
@@ -116,7 +122,7 @@ internal readonly unsafe struct WinogradTiles
                 var value = to[i] + added;
                 if (accumulate)
                     value += TVector.Load(pixel + addend);
-                TVector.Store(factor == 1 ? value : Activation.Apply(value, slope), pixel);
+                TVector.Store(active ? Activation.Apply(value, slope) : value, pixel);
             }
         }
     }

@@ -7,12 +7,13 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// gradWeight (K,3,3,C) (+)= the gradient of <see cref="Winograd"/> in its kernels: with Z = A gradY Aᵀ and V = Bᵀ x B of each tile,
 ///   Gᵀ [ Σ_tiles Z ⊙ V ] G:
-/// at each of 36 points a product (out, tile) x (tile, in). Tiles go in chunks that stay in the last-level cache; sums over chunks are added in
+/// at each of 36 points a product (out, tile) x (tile, in). Tiles go in chunks; the Z of a chunk are mapped for all, the V of two panels of input
+/// channels by the task that needs them, and both stay in the caches together with what other cores need. Sums over chunks are added in
 /// order. Where one chunk is all, the sums of a task are mapped back while they are fresh and never leave its scratch.
 /// </summary>
 internal static unsafe class WinogradWeightGradient
 {
-    private const int Depth = 256, MaxRows = 12;
+    private const int Depth = 256, MaxRows = 12, PanelsPerTask = 2, RowsPerTask = 128;
 
     /// <param name="device">The device.</param>
     /// <param name="batch">Images.</param>
@@ -29,18 +30,21 @@ internal static unsafe class WinogradWeightGradient
         device.Note("minimal filtering");
         int inChannels = x.Channels, outChannels = gradY.Channels, threads = device.Team.Threads, width = RegisterTile.Width<TVector>();
         long tiles = Winograd.Tiles(batch, gradY.Height, gradY.Width);
-        int chunk = Winograd.Chunk(tiles, inChannels + outChannels), panels = (inChannels + width - 1) / width;
-        WinogradTiles sources = WinogradTiles.Panels(chunk, inChannels, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
+        int columns = Math.Min(PanelsPerTask, (inChannels + width - 1) / width) * width, panelGroups = (inChannels + columns - 1) / columns;
+        int chunk = Winograd.Chunk(tiles, outChannels + columns);
+        WinogradTiles sources = WinogradTiles.Panels(chunk, columns, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
         int rows = RegisterTile.Rows<TVector>(), rowTiles = (outChannels + rows - 1) / rows;
-        int rowGroups = Math.Clamp((threads + panels - 1) / panels, 1, rowTiles), tasks = panels * rowGroups;
-        int sumPoint = (rowTiles + rowGroups - 1) / rowGroups * rows * width + WinogradTiles.LineFloats, sumFloats = checked(WinogradMaps.Points * sumPoint);
+        int rowGroups = Math.Min(rowTiles, Math.Max((outChannels + RowsPerTask - 1) / RowsPerTask, (threads + panelGroups - 1) / panelGroups));
+        int rowTilesPerTask = (rowTiles + rowGroups - 1) / rowGroups, tasks = panelGroups * rowGroups;
+        int sumPoint = rowTilesPerTask * rows * columns + WinogradTiles.LineFloats, sumFloats = checked(WinogradMaps.Points * sumPoint);
 
-        using var domain = new Scratch(device, new Shape(checked(sources.Floats + gradients.Floats)), DType.F32, owner);
+        using var domain = new Scratch(device, new Shape(gradients.Floats), DType.F32, owner);
+        using var sourceDomain = new Scratch(device, new Shape(threads, sources.Floats), DType.F32, owner);
         using var sums = new Scratch(device, new Shape(chunk == tiles ? threads : tasks, sumFloats), DType.F32, owner);
         using var zeros = new Scratch(device, new Shape(Math.Max(inChannels, outChannels)), DType.F32, owner);
         new Span<float>(zeros.F32, Math.Max(inChannels, outChannels)).Clear();
         if (inChannels % width != 0)
-            new Span<float>(domain.F32, sources.Floats).Clear(); // columns behind the last channel are computed with
+            new Span<float>(sourceDomain.F32, threads * sources.Floats).Clear(); // columns behind the last channel are computed with
         var body = new Body
         {
             X = x,
@@ -49,13 +53,14 @@ internal static unsafe class WinogradWeightGradient
             PadX = padX,
             Sources = sources,
             Gradients = gradients,
-            SourceDomain = domain.F32,
-            GradientDomain = domain.F32 + sources.Floats,
+            SourceDomain = sourceDomain.F32,
+            GradientDomain = domain.F32,
             Zeros = zeros.F32,
             Sums = sums.F32,
             SumFloats = sumFloats,
             SumPoint = sumPoint,
-            RowTiles = rowTiles,
+            Columns = columns,
+            Rows = rowTilesPerTask * rows,
             RowGroups = rowGroups,
             OneChunk = chunk == tiles,
             GradWeight = gradWeight,
@@ -66,7 +71,7 @@ internal static unsafe class WinogradWeightGradient
             body.First = first;
             body.Tiles = (int)Math.Min(chunk, tiles - first);
             body.IsLast = first + chunk >= tiles;
-            device.Team.For(body.Tiles, new MapBody<TVector> { Shared = body });
+            device.Team.For(body.Tiles, new GradientBody<TVector> { Shared = body });
             device.Team.For(tasks, new ProductBody<TVector> { Shared = body });
         }
     }
@@ -77,13 +82,16 @@ internal static unsafe class WinogradWeightGradient
         public int PadY, PadX;
         public WinogradTiles Sources, Gradients;
         public float* SourceDomain, GradientDomain, Zeros, Sums, GradWeight;
-        public int SumFloats, SumPoint, RowTiles, RowGroups, Tiles;
+        public int SumFloats, SumPoint, Columns, Rows, RowGroups, Tiles;
         public long First;
         public bool OneChunk, IsLast, Accumulate;
+
+        /// <summary>Of a tile of this chunk.</summary>
+        public readonly (int Image, int Y, int X) Place(int tile) => Winograd.Place(First + tile, GradY.Height, GradY.Width);
     }
 
-    /// <summary>One tile of both images a task.</summary>
-    private struct MapBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    /// <summary>One tile of the gradient a task.</summary>
+    private struct GradientBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
         public Body Shared;
 
@@ -91,36 +99,39 @@ internal static unsafe class WinogradWeightGradient
         {
             for (int tile = start; tile < end; tile++)
             {
-                var (image, y, x) = Winograd.Place(Shared.First + tile, Shared.GradY.Height, Shared.GradY.Width);
-                Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.X, image, y - Shared.PadY, x - Shared.PadX, tile, Shared.SourceDomain, Shared.Zeros);
-                Shared.Gradients.Forward<WinogradMaps.SumGradient, TVector>(Shared.GradY, image, y, x, tile, Shared.GradientDomain, Shared.Zeros);
+                var (image, y, x) = Shared.Place(tile);
+                Shared.Gradients.Forward<WinogradMaps.SumGradient, TVector>(Shared.GradY, image, y, x, 0, Shared.GradY.Channels, tile, Shared.GradientDomain, Shared.Zeros);
             }
         }
     }
 
-    /// <summary>A panel of input channels times a group of tiles of output channels a task.</summary>
+    /// <summary>Some panels of input channels times a group of output channels a task.</summary>
     private struct ProductBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
         public Body Shared;
 
         public readonly void Invoke(int start, int end, int worker)
         {
-            int rows = RegisterTile.Rows<TVector>(), width = RegisterTile.Width<TVector>(), outChannels = Shared.GradY.Channels;
+            int width = RegisterTile.Width<TVector>(), outChannels = Shared.GradY.Channels, mapped = -1;
+            float* sources = Shared.SourceDomain + (nint)worker * Shared.Sources.Floats;
             for (int task = start; task < end; task++)
             {
-                int panel = task / Shared.RowGroups, group = task % Shared.RowGroups;
-                int firstTile = group * Shared.RowTiles / Shared.RowGroups, lastTile = (group + 1) * Shared.RowTiles / Shared.RowGroups;
-                int first = firstTile * rows, last = Math.Min(outChannels, lastTile * rows);
+                int group = task / Shared.RowGroups, first = task % Shared.RowGroups * Shared.Rows, last = Math.Min(outChannels, first + Shared.Rows);
+                int channel = group * Shared.Columns, channels = Math.Min(Shared.Columns, Shared.X.Channels - channel);
+                if (mapped != group)
+                    MapSources(channel, channels, sources);
+                mapped = group;
                 float* sums = Shared.Sums + (nint)(Shared.OneChunk ? worker : task) * Shared.SumFloats;
                 for (int point = 0; point < WinogradMaps.Points; point++)
-                    Multiply(Shared.SourceDomain + point * Shared.Sources.Point + Shared.Sources.At(0, panel * width),
-                        Shared.GradientDomain + point * Shared.Gradients.Point, first, last, sums + (nint)point * Shared.SumPoint);
+                    for (int panel = 0; panel < channels; panel += width)
+                        Multiply(sources + point * Shared.Sources.Point + Shared.Sources.At(0, panel), Shared.GradientDomain + point * Shared.Gradients.Point,
+                            first, last, sums + (nint)point * Shared.SumPoint + panel);
                 if (!Shared.IsLast)
                     continue;
-                int channel = panel * width, channels = Math.Min(width, Shared.X.Channels - channel), whole = channels / TVector.Count * TVector.Count;
+                int whole = channels / TVector.Count * TVector.Count;
                 for (int row = first; row < last; row++)
                 {
-                    float* from = sums + (nint)(row - first) * width;
+                    float* from = sums + (nint)(row - first) * Shared.Columns;
                     float* to = Shared.GradWeight + (nint)row * WinogradMaps.Kernel * WinogradMaps.Kernel * Shared.X.Channels + channel;
                     Write<TVector>(from, to, 0, whole);
                     Write<F32x1>(from, to, whole, channels);
@@ -128,7 +139,16 @@ internal static unsafe class WinogradWeightGradient
             }
         }
 
-        /// <summary>sums[row, width] (+)= Σ_tiles gradients[tile, row] · sources[tile, width] at one point.</summary>
+        private readonly void MapSources(int channel, int channels, float* sources)
+        {
+            for (int tile = 0; tile < Shared.Tiles; tile++)
+            {
+                var (image, y, x) = Shared.Place(tile);
+                Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.X, image, y - Shared.PadY, x - Shared.PadX, channel, channels, tile, sources, Shared.Zeros);
+            }
+        }
+
+        /// <summary>sums[row, width] (+)= Σ_tiles gradients[tile, row] · sources[tile, width] at one point, in one panel.</summary>
         [SkipLocalsInit]
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Multiply(float* sources, float* gradients, int first, int last, float* sums)
@@ -154,7 +174,7 @@ internal static unsafe class WinogradWeightGradient
                     {
                         int existing = Math.Min(row + i, last - 1);
                         from[i] = gradients + Shared.Gradients.At(0, existing);
-                        to[i] = sums + (nint)(existing - first) * width;
+                        to[i] = sums + (nint)(existing - first) * Shared.Columns;
                     }
                     RegisterTile.Multiply<TVector>(work, from, sources + (nint)start * width, to);
                 }

@@ -13,12 +13,15 @@ internal static unsafe class GemmBlock
 {
     private const int MaxRows = 12, MaxDepth = 256;
 
-    /// <summary>Floats that a packed B of k rows and n columns takes.</summary>
-    public static long PackedFloats<TVector>(int n, int k) where TVector : unmanaged, ISimd<TVector>
+    /// <summary>Columns of the panels that n columns fall into. B packed for n serves for so many too: what is beyond n comes out as zero.</summary>
+    public static int WholePanels<TVector>(int n) where TVector : unmanaged, ISimd<TVector>
     {
         int width = RegisterTile.Width<TVector>();
-        return (long)(n + width - 1) / width * width * k;
+        return (n + width - 1) / width * width;
     }
+
+    /// <summary>Floats that a packed B of k rows and n columns takes.</summary>
+    public static long PackedFloats<TVector>(int n, int k) where TVector : unmanaged, ISimd<TVector> => (long)WholePanels<TVector>(n) * k;
 
     /// <summary>Where in a packed B of k rows the panel that begins with a column, a multiple of the panel's width, has its row j.</summary>
     public static long PackedRow<TVector>(int n, int k, int j, int column) where TVector : unmanaged, ISimd<TVector>
@@ -74,7 +77,7 @@ internal static unsafe class GemmBlock
                     RegisterTile.Multiply<TVector>(work, from, panel, to);
                 }
             }
-            packedB += (long)work.Depth * ((n + width - 1) / width * width);
+            packedB += (long)work.Depth * WholePanels<TVector>(n);
         }
     }
 }
