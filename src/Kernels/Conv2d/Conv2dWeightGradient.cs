@@ -44,7 +44,7 @@ internal readonly record struct Conv2dWeightGradient(
     }
 
     /// <summary>
-    /// Depthwise where that fits, <see cref="WinogradWeightGradient"/> where it pays, else a matrix product over the pixels (<see cref="WeightGradient"/>). Channels that fill no panels are made into runs of S·C
+    /// Depthwise where that fits, <see cref="WinogradWeightGradient"/> where it pays, <see cref="RowWeightGradient"/> for long rows of few channels, else a matrix product over the pixels (<see cref="WeightGradient"/>). Channels that fill no panels are made into runs of S·C
     /// values by a copy with zero columns, so that panels are filled from long contiguous pieces.
     /// </summary>
     public unsafe void Invoke<TVector>(CpuDevice device) where TVector : unmanaged, ISimd<TVector>
@@ -56,6 +56,11 @@ internal readonly record struct Conv2dWeightGradient(
         else if (Winograd.Pays(z))
             WinogradWeightGradient.Run<TVector>(device, z.Batch, new(X.F32, z.Height, z.Width, z.InChannels), new(GradY.F32, z.OutHeight, z.OutWidth, z.OutChannels),
                 w.PadY, w.PadX, GradWeight.F32, Accumulate, nameof(Conv2dWeightGradient));
+        else if (RowWeightGradient.Fits<TVector>(z))
+        {
+            using var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dWeightGradient));
+            RowWeightGradient.Run<TVector>(device, z, padded.F32, GradY.F32, GradWeight.F32, Accumulate, nameof(Conv2dWeightGradient));
+        }
         else if (w.KernelWidth > 1 && w.DilationX == 1 && Groups == 1 && z.InChannels % RegisterTile.Width<TVector>() != 0)
         {
             using var padded = WidthPadding.Rent(device, X, w.PadX, nameof(Conv2dWeightGradient));
