@@ -35,7 +35,9 @@ internal static unsafe class WinogradWeightGradient
         WinogradTiles sources = WinogradTiles.Panels(chunk, columns, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
         int rows = RegisterTile.Rows<TVector>(), rowTiles = (outChannels + rows - 1) / rows;
         int rowGroups = Math.Min(rowTiles, Math.Max((outChannels + RowsPerTask - 1) / RowsPerTask, (threads + panelGroups - 1) / panelGroups));
-        int rowTilesPerTask = (rowTiles + rowGroups - 1) / rowGroups, tasks = panelGroups * rowGroups;
+        int rowTilesPerTask = (rowTiles + rowGroups - 1) / rowGroups;
+        rowGroups = (rowTiles + rowTilesPerTask - 1) / rowTilesPerTask; // none is empty
+        int tasks = panelGroups * rowGroups;
         int sumPoint = rowTilesPerTask * rows * columns + WinogradTiles.LineFloats, sumFloats = checked(WinogradMaps.Points * sumPoint);
 
         using var domain = new Scratch(device, new Shape(gradients.Floats), DType.F32, owner);
