@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 /// side, and along q every one is read stride·C floats further on. Only gradY is packed, panel by panel, whole panels of it where K is a multiple of their width.
 /// <para>
 /// Threads over splits of the rows, each with a partial result; their number follows from the shape, and they are added in order. Equals <see cref="WeightGradient"/>, which packs
-/// both sides; for a 7x7 kernel of stride 2 on 3 channels packing is a tenth of its time and what hangs over the edges of its tiles another.
+/// both sides; for a 7x7 kernel of stride 2 on 3 channels packing is, by count, a tenth of its work and what hangs over the edges of its tiles another.
 /// </para>
 /// </summary>
 internal static unsafe class RowWeightGradient
