@@ -52,6 +52,7 @@ internal static class RankScaling
             Print("weak scaling", weak);
             Print("strong scaling", strong);
             Print("two strangers", strangers);
+            Print("two ranks over two strangers", [.. weak.Zip(strangers, (ranks, apart) => ranks / apart)]);
             return 0;
 
             PacedTraining Start(string name, int ranks, int whole) => new(Path.Combine(folder, name), ranks,
