@@ -11,20 +11,22 @@ internal interface IRangeBody
 }
 
 /// <summary>
-/// A fixed team of threads with static partitioning: worker w of T does tasks [w·n/T, (w+1)·n/T). A body must give the same
-/// result however its range is cut; then results do not depend on the number of threads. A body must not call the team it
+/// A fixed team of threads. Worker w of T begins with tasks [w·n/T, (w+1)·n/T) and does half of what is left of them at a time; who has
+/// done its own takes half of what another has left, so that a core that is slower than the others holds nobody up. A body must give the same
+/// result however its range is cut; then results depend neither on the number of threads nor on who does what. A body must not call the team it
 /// runs on. Callers on several threads take turns; disposal waits for the call under way.
 /// </summary>
 internal sealed unsafe class ThreadTeam : IDisposable
 {
-    private const int SpinsBeforeSleep = 2000;
+    private const int SpinsBeforeSleep = 2000, Apart = 16;
 
     private readonly Thread[] workers;
     private readonly Lock callGate = new();
     private readonly object sleepGate = new();
     private delegate*<void*, int, int, int, void> job;
     private void* body;
-    private int tasks;
+    private readonly long[] left; // of each worker: first task in the upper half, end in the lower; apart by two cache lines
+    private int least;
     private int sleeping;
     private volatile int generation;
     private volatile int pending;
@@ -35,6 +37,7 @@ internal sealed unsafe class ThreadTeam : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         Threads = threads;
+        left = new long[threads * Apart];
         workers = new Thread[threads - 1];
         for (int i = 0; i < workers.Length; i++)
         {
@@ -63,7 +66,9 @@ internal sealed unsafe class ThreadTeam : IDisposable
             ObjectDisposedException.ThrowIf(stopping, this);
             body = &work;
             job = &Invoke<TBody>;
-            tasks = count;
+            least = grain;
+            for (int id = 0; id < Threads; id++)
+                left[id * Apart] = Pack((int)((long)count * id / Threads), (int)((long)count * (id + 1) / Threads));
             pending = Threads - 1;
             lock (sleepGate)
             {
@@ -132,13 +137,56 @@ internal sealed unsafe class ThreadTeam : IDisposable
     {
         try
         {
-            int start = (int)((long)tasks * id / Threads), end = (int)((long)tasks * (id + 1) / Threads);
-            if (start < end)
-                job(body, start, end, id);
+            do
+                while (Take(id, out int start, out int end))
+                    job(body, start, end, id);
+            while (Steal(id));
         }
         catch (Exception e)
         {
             Interlocked.CompareExchange(ref failure, ExceptionDispatchInfo.Capture(e), null);
         }
     }
+
+    /// <summary>The next tasks of a worker's own.</summary>
+    private bool Take(int id, out int start, out int end)
+    {
+        ref long own = ref left[id * Apart];
+        while (true)
+        {
+            long seen = Volatile.Read(ref own);
+            (start, int all) = Unpack(seen);
+            end = start + Math.Min(all - start, Math.Max(least, (all - start + 1) / 2));
+            if (start == all)
+                return false;
+            if (Interlocked.CompareExchange(ref own, Pack(end, all), seen) == seen)
+                return true;
+        }
+    }
+
+    /// <summary>Makes the later half of what another has left the worker's own. What is no more than the least is left to whom it belongs.</summary>
+    private bool Steal(int id)
+    {
+        for (int i = 1; i < Threads; i++)
+        {
+            ref long other = ref left[(id + i) % Threads * Apart];
+            while (true)
+            {
+                long seen = Volatile.Read(ref other);
+                var (start, end) = Unpack(seen);
+                if (end - start < least || start == end)
+                    break;
+                int middle = start + (end - start) / 2;
+                if (Interlocked.CompareExchange(ref other, Pack(start, middle), seen) != seen)
+                    continue;
+                Volatile.Write(ref left[id * Apart], Pack(middle, end));
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static long Pack(int start, int end) => (long)start << 32 | (uint)end;
+
+    private static (int Start, int End) Unpack(long range) => ((int)(range >> 32), (int)range);
 }
