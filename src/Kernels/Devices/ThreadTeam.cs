@@ -25,8 +25,8 @@ internal sealed unsafe class ThreadTeam : IDisposable
     private readonly object sleepGate = new();
     private delegate*<void*, int, int, int, void> job;
     private void* body;
-    private readonly long[] left; // of each worker: first task in the upper half, end in the lower; apart by two cache lines
-    private int least;
+    private readonly long[] left; // of each worker the range of tasks nobody has taken yet, packed; two cache lines apart
+    private int least;            // tasks to take at a time
     private int sleeping;
     private volatile int generation;
     private volatile int pending;
@@ -164,7 +164,7 @@ internal sealed unsafe class ThreadTeam : IDisposable
         }
     }
 
-    /// <summary>Makes the later half of what another has left the worker's own. What is no more than the least is left to whom it belongs.</summary>
+    /// <summary>Makes the later half of what another has left the worker's own, or all of it where a half is too little to be taken at a time.</summary>
     private bool Steal(int id)
     {
         for (int i = 1; i < Threads; i++)
@@ -174,9 +174,9 @@ internal sealed unsafe class ThreadTeam : IDisposable
             {
                 long seen = Volatile.Read(ref other);
                 var (start, end) = Unpack(seen);
-                if (end - start < least || start == end)
+                if (start == end || end - start < least)
                     break;
-                int middle = start + (end - start) / 2;
+                int middle = end - start < 2 * least ? start : start + (end - start) / 2;
                 if (Interlocked.CompareExchange(ref other, Pack(start, middle), seen) != seen)
                     continue;
                 Volatile.Write(ref left[id * Apart], Pack(middle, end));

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using CudaKernels.Kernels;
 using CudaKernels.Kernels.Devices;
@@ -28,11 +29,36 @@ public sealed unsafe class ThreadTeamTests
         }
     }
 
+    private readonly struct Pieces(int length, int* calls) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            Assert.Equal(length, end - start);
+            Interlocked.Increment(ref *calls);
+        }
+    }
+
     private readonly struct Sleep(int milliseconds, int* done) : IRangeBody
     {
         public void Invoke(int start, int end, int worker)
         {
             Thread.Sleep(milliseconds);
+            Interlocked.Add(ref *done, end - start);
+        }
+    }
+
+    /// <summary>The first task waits until so many others are done.</summary>
+    private readonly struct WaitInFirst(int others, int* done) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            long begun = Stopwatch.GetTimestamp();
+            while (start == 0 && Volatile.Read(ref *done) < others)
+            {
+                if (Stopwatch.GetElapsedTime(begun) > Patience)
+                    throw new TimeoutException("nobody helped");
+                Thread.Yield();
+            }
             Interlocked.Add(ref *done, end - start);
         }
     }
@@ -77,6 +103,30 @@ public sealed unsafe class ThreadTeamTests
         int hit = 0;
         team.For(1, new Count(&hit));
         Assert.Equal(1, hit);
+    }
+
+    /// <summary>Of the first worker's share half is under way; the rest is done by the others while it stands still.</summary>
+    [Theory]
+    [InlineData(2, 8, 6)]
+    [InlineData(3, 30, 25)]
+    public void OthersDoTheTasksOfAWorkerThatIsHeldUp(int threads, int tasks, int others)
+    {
+        using var team = new ThreadTeam(threads);
+        for (int i = 0; i < 20; i++)
+        {
+            int done = 0;
+            team.For(tasks, new WaitInFirst(others, &done));
+            Assert.Equal(tasks, done);
+        }
+    }
+
+    [Fact]
+    public void TasksThatAreNotWorthAnotherThreadStayTogether()
+    {
+        using var team = new ThreadTeam(2);
+        int calls = 0;
+        team.For(20, new Pieces(10, &calls), grain: 10);
+        Assert.Equal(2, calls);
     }
 
     [Fact]
