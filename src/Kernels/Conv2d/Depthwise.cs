@@ -103,7 +103,7 @@ internal static unsafe class Depthwise
                 }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Pixel<TLanes>(int row, int x, int channel) where TLanes : unmanaged, ISimd<TLanes>
         {
             float* source = Source + (nint)(row / Height) * SourceHeight * SourceWidth * Channels + channel;
@@ -148,7 +148,7 @@ internal static unsafe class Depthwise
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         [SkipLocalsInit]
         private readonly void Tap<TLanes>(int tap, int channel) where TLanes : unmanaged, ISimd<TLanes>
         {

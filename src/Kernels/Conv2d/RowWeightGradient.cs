@@ -113,7 +113,7 @@ internal static unsafe class RowWeightGradient
         }
 
         [SkipLocalsInit]
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Multiply(int depth, int outChannel, bool accumulate, float** runs, float* panel, float* sums)
         {
             float** from = stackalloc float*[MaxTileRows];
@@ -149,7 +149,7 @@ internal static unsafe class RowWeightGradient
         public int Splits, Columns, SumWidth, OutChannels;
         public bool Accumulate;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public readonly void Invoke(int start, int end, int worker)
         {
             nint split = (nint)Columns * SumWidth;

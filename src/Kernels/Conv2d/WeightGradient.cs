@@ -127,7 +127,7 @@ internal static unsafe class WeightGradient
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         [SkipLocalsInit]
         private readonly void Multiply(int depth, int column, bool accumulate, float* packed, float* panel, float** targets)
         {
@@ -149,7 +149,7 @@ internal static unsafe class WeightGradient
         }
 
         /// <summary>gradY of a chunk as tiles of Rows channels; channels behind the last one repeat it, as the tile's rows do.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void PackGradient(int pixel, int depth, float* to)
         {
             int channels = Problem.OutChannels;
@@ -173,7 +173,7 @@ internal static unsafe class WeightGradient
         /// The panel of columns [column, column + Width) of a chunk. It may reach over several taps; <paramref name="tap"/> is the one
         /// whose pixel pointers are in the table. Columns behind the last one keep what they held.
         /// </summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void PackSource(int pixel, int depth, int column, float* panel, float** pixels, ref int tap)
         {
             int lanes = TVector.Count, width = Width;
@@ -214,7 +214,7 @@ internal static unsafe class WeightGradient
         }
 
         /// <summary>Where each pixel of a chunk reads for a tap; null on padding.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Locate(int pixel, int depth, int tap, float** pixels)
         {
             int q = pixel % Problem.Width, rest = pixel / Problem.Width, p = rest % Problem.Height, image = rest / Problem.Height;
@@ -243,7 +243,7 @@ internal static unsafe class WeightGradient
         public long Floats;
         public int Count;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public readonly void Invoke(int start, int end, int worker)
         {
             long i = (long)start * CombineTask, stop = Math.Min(Floats, (long)end * CombineTask);

@@ -178,7 +178,7 @@ internal static unsafe class Winograd
 
         /// <summary>Kernels of some output channels, at each point packed for <see cref="GemmBlock"/>.</summary>
         [SkipLocalsInit]
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void MapKernels(int column, int columns, float* kernels)
         {
             const int taps = WinogradMaps.Kernel * WinogradMaps.Kernel, widest = 32;

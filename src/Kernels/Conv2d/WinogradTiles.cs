@@ -59,7 +59,7 @@ internal readonly unsafe struct WinogradTiles
     }
 
     [SkipLocalsInit]
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     private void Gather<TMap, TVector>(float** pixels, int first, int last, int tile, float* domain)
         where TMap : struct, IWinogradMap where TVector : unmanaged, ISimd<TVector>
     {
@@ -98,7 +98,7 @@ internal readonly unsafe struct WinogradTiles
     }
 
     [SkipLocalsInit]
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     private void Scatter<TVector>(in WinogradProblem problem, float** pixels, int first, int last, int tile, float* domain, float* bias)
         where TVector : unmanaged, ISimd<TVector>
     {

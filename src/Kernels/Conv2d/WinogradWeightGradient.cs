@@ -152,7 +152,7 @@ internal static unsafe class WinogradWeightGradient
 
         /// <summary>sums[row, width] (+)= Σ_tiles gradients[tile, row] · sources[tile, width] at one point, in one panel.</summary>
         [SkipLocalsInit]
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Multiply(float* sources, float* gradients, int first, int last, float* sums)
         {
             int rows = RegisterTile.Rows<TVector>(), width = RegisterTile.Width<TVector>();
@@ -184,7 +184,7 @@ internal static unsafe class WinogradWeightGradient
         }
 
         [SkipLocalsInit]
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Write<T>(float* sums, float* weight, int first, int last) where T : unmanaged, ISimd<T>
         {
             const int taps = WinogradMaps.Kernel * WinogradMaps.Kernel;

@@ -10,7 +10,7 @@ namespace CudaKernels.Kernels;
 internal readonly unsafe struct DeformGather<TVector>(DeformShapes shapes, float* x, float* zeros) where TVector : unmanaged, ISimd<TVector>
 {
     /// <summary>Writes the columns of some consecutive output pixels, given the samples of the same pixels.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     public void Columns(long firstPixel, int count, DeformSample* samples, float* columns)
     {
         var conv = shapes.Conv;

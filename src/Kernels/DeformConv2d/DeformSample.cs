@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using CudaKernels.Kernels.Simd;
 
 namespace CudaKernels.Kernels;
 
@@ -42,7 +43,7 @@ internal struct DeformSample
 internal readonly unsafe struct DeformSampler(DeformShapes shapes, float* offset, float* mask)
 {
     /// <summary>Writes the samples of some consecutive output pixels.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     public void Samples(long firstPixel, int count, DeformSample* to)
     {
         var conv = shapes.Conv;

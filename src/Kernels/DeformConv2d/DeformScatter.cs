@@ -43,7 +43,7 @@ internal readonly unsafe struct DeformScatterBody<TVector>(
     }
 
     /// <summary>Pixels [start, end) of the chunk, all of one image.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     private void Scatter(long image, int slice, long start, long end, float* unread)
     {
         var (channel, endChannel) = shapes.Slice(slice);
@@ -107,7 +107,7 @@ internal readonly unsafe struct DeformScatterBody<TVector>(
 internal readonly unsafe struct DeformSamplingGradientBody(
     DeformShapes shapes, DeformSample* samples, float* dots, float* gradOffset, float* gradMask, long firstPixel, bool accumulateOffset, bool accumulateMask) : IRangeBody
 {
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     public void Invoke(int start, int end, int worker)
     {
         int slices = shapes.SlicesOfOffsetGroup;

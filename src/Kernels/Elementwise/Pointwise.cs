@@ -76,7 +76,7 @@ internal static unsafe class Pointwise
             Loop<F32x1>(vectors, to);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private void Loop<TVector>(long from, long to) where TVector : unmanaged, ISimd<TVector>
         {
             float* first = a, second = b, result = y;

@@ -114,7 +114,7 @@ internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void SumFour(float* from, int rows, float* to)
         {
             int lanes = TVector.Count;
@@ -132,7 +132,7 @@ internal readonly record struct ChannelSum(TensorView GradY, TensorView GradBias
             TVector.Store(s3, to + 3 * lanes);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void SumOne<TLanes>(float* from, int rows, float* to) where TLanes : unmanaged, ISimd<TLanes>
         {
             var sum = TLanes.Zero;

@@ -47,7 +47,7 @@ internal static unsafe class GemmBlock
     /// Each element of c is summed over k in one order, whatever m and n are. A panel stays in the first-level cache while the rows
     /// pass, so 256 columns of a's rows should fit into the second: up to a few hundred rows.
     /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     [SkipLocalsInit]
     public static void Multiply<TVector>(int m, int n, int k, float* a, nint lda, float* packedB, float* c, nint ldc, bool accumulate)
         where TVector : unmanaged, ISimd<TVector>

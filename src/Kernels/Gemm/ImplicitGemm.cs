@@ -101,7 +101,7 @@ internal static unsafe class ImplicitGemm
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Multiply(int tiles, int height, float** sources, float** targets, bool* inside, int firstPanel, int lastPanel)
         {
             for (int index = 0; index < Layout.Blocks; index++)

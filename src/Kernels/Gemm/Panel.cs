@@ -12,7 +12,7 @@ internal static unsafe class Panel
     /// to[j·Width + n] = from[j·rowStride + n·columnStride] for n in [0, columns), zero for the rest. One of the strides is
     /// 1 in all uses; neither has to be.
     /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     public static void Pack<TVector>(float* from, int depth, nint rowStride, int columns, nint columnStride, float* to) where TVector : unmanaged, ISimd<TVector>
     {
         int lanes = TVector.Count, width = 2 * lanes;
@@ -38,7 +38,7 @@ internal static unsafe class Panel
     }
 
     /// <summary>Multiplies each column by its factor.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     public static void Scale<TVector>(float* panel, int depth, float* factors, int columns) where TVector : unmanaged, ISimd<TVector>
     {
         int lanes = TVector.Count, width = 2 * lanes;
@@ -54,7 +54,7 @@ internal static unsafe class Panel
     }
 
     /// <summary>Four columns that are contiguous in memory become four neighbouring elements of each row: 4x4 transpositions.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     private static void Transpose4(float* from, int depth, nint columnStride, float* to, int width)
     {
         float* f0 = from, f1 = from + columnStride, f2 = f1 + columnStride, f3 = f2 + columnStride;

@@ -88,7 +88,7 @@ internal static unsafe class RegisterTile
             Unsafe.CopyBlockUnaligned(c[i] + work.Column, side[i], (uint)columns * sizeof(float));
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     private static void Rows6<TVector>(in TileWork work, float** a, float* b, float** c) where TVector : unmanaged, ISimd<TVector>
     {
         int lanes = TVector.Count;
@@ -176,7 +176,7 @@ internal static unsafe class RegisterTile
         TVector.Store(c5h, c[5] + column + lanes);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(HotLoop.Options)]
     private static void Rows12<TVector>(in TileWork work, float** a, float* b, float** c) where TVector : unmanaged, ISimd<TVector>
     {
         int lanes = TVector.Count;

@@ -69,7 +69,7 @@ internal readonly unsafe record struct CopyChannels(
             Columns<F32x1>(start, end, vectors, channels);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private void Columns<TVector>(int start, int end, int first, int last) where TVector : unmanaged, ISimd<TVector>
         {
             if (first == last)

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using CudaKernels.Kernels.Devices;
+using CudaKernels.Kernels.Simd;
 using ILGPU;
 
 namespace CudaKernels.Kernels;
@@ -70,7 +71,7 @@ internal readonly unsafe record struct NormalizeImage(TensorView X, TensorView Y
 
     private readonly struct Rows(byte* x, float* y, float* table, int width) : IRangeBody
     {
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             float* first = table, second = table + Levels, third = table + 2 * Levels;

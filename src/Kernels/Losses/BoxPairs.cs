@@ -61,7 +61,7 @@ internal readonly unsafe struct BoxPairs<TPairs>(
         public long Length;
         public float Factor, Offset, Epsilon;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             int lanes = TVector.Count;
@@ -105,7 +105,7 @@ internal readonly unsafe struct BoxPairs<TPairs>(
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private double Flush(float* predicted, float* targets, float* weights, long* index, int filled)
         {
             int lanes = TVector.Count;

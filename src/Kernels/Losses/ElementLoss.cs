@@ -62,7 +62,7 @@ internal readonly unsafe struct ElementLoss<TLoss>(
         public int Chunk, Columns;
         public float Factor;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             for (int chunk = start; chunk < end; chunk++)

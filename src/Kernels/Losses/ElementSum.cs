@@ -29,7 +29,7 @@ internal readonly unsafe struct ElementSum<TTerm>(TensorView x, TensorView total
         public double* Sums;
         public long Length;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             for (int chunk = start; chunk < end; chunk++)

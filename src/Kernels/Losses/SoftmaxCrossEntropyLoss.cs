@@ -89,7 +89,7 @@ internal readonly unsafe partial record struct SoftmaxCrossEntropyLoss(
         public int Classes, Ignored;
         public float Smoothing, WeightOfClasses, Factor;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             for (int chunk = start; chunk < end; chunk++)
@@ -102,7 +102,7 @@ internal readonly unsafe partial record struct SoftmaxCrossEntropyLoss(
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private float Row(long row)
         {
             float* x = Logits + row * Classes;

@@ -110,7 +110,7 @@ internal readonly unsafe partial record struct Nms(
         /// Survivors [by, byEnd) strike boxes [from, to) and, in the last vector, some behind: those are judged by
         /// the same rule, only earlier, or lie past the last box.
         /// </summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public readonly void Strike(int by, int byEnd, int from, int to)
         {
             float* x1 = Plane, y1 = x1 + Stride, x2 = y1 + Stride, y2 = x2 + Stride, area = y2 + Stride, category = area + Stride;

@@ -103,7 +103,7 @@ internal readonly unsafe record struct NormApply(
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private void Columns<TVector>(long offset, float* m, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
             float* source = x + offset, target = y + offset, other = residual, s = m + rows.Width, b = s + rows.Width;

@@ -47,7 +47,7 @@ internal readonly unsafe partial record struct NormGradientSums(
         }
 
         // Two rows at a time: six streams are what the prefetchers follow well.
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private void Columns<TVector>(int task, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
             if (from == to)
@@ -94,7 +94,7 @@ internal readonly unsafe partial record struct NormGradientSums(
         float* x, float* y, float* gradY, float* mean, float* sums, float* sumGrad, float* sumGradCentred, long imageLength,
         ChannelPeriod rows, ChannelBlocks blocks, float factor) : IRangeBody
     {
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             double* total = stackalloc double[ChannelSlab.Size], centred = stackalloc double[ChannelSlab.Size];

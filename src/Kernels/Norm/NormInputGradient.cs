@@ -144,7 +144,7 @@ internal readonly unsafe record struct NormInputGradient(
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private void Columns<TVector>(long offset, Parameters own, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
             bool training = x != null, branch = gradResidual != null, add = accumulate, addBranch = accumulateResidual;

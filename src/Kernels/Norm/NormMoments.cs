@@ -69,7 +69,7 @@ internal readonly unsafe partial record struct NormMoments(NormLayout Layout, Te
         }
 
         // Four rows at a time: one load and store of the running sums for four loads of data.
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Mean<TVector>(float* data, float* mean, int rows, int width, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
             if (from == to)
@@ -92,7 +92,7 @@ internal readonly unsafe partial record struct NormMoments(NormLayout Layout, Te
                 TVector.Store(TVector.Load(mean + j) * share, mean + j);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Centred<TVector>(float* data, float* mean, int rows, int width, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
             if (from == to)
@@ -129,7 +129,7 @@ internal readonly unsafe partial record struct NormMoments(NormLayout Layout, Te
     private readonly struct Merge(float* x, float* sums, float* mean, float* variance, NormLayout layout, ChannelPeriod rows, ChannelBlocks blocks)
         : IRangeBody
     {
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             double* total = stackalloc double[ChannelSlab.Size], squares = stackalloc double[ChannelSlab.Size];

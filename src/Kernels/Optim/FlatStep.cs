@@ -108,7 +108,7 @@ internal static unsafe class FlatStep
         public float* Value, Gradient, First, Second;
         public long Length;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             long i = (long)start * Chunk, to = Math.Min(Length, (long)end * Chunk);

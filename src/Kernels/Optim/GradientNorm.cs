@@ -80,7 +80,7 @@ internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorV
         public double* Sums;
         public long Length;
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         public void Invoke(int start, int end, int worker)
         {
             for (int chunk = start; chunk < end; chunk++)

@@ -83,7 +83,7 @@ internal readonly unsafe partial record struct PeakTopK(TensorView Logits, Tenso
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private readonly void Row(float* image, int y, ref BestKeys best)
         {
             float* lanes = stackalloc float[TVector.Count];

@@ -62,7 +62,7 @@ internal static unsafe partial class AveragePoolRows
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(in Block block, float share, float* to, int first, int last) where TVector : unmanaged, ISimd<TVector>
         {
             if (first == last)
@@ -105,7 +105,7 @@ internal static unsafe partial class AveragePoolRows
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(in Block block, float* down, float* across, float* to, bool add, int first, int last)
             where TVector : unmanaged, ISimd<TVector>
         {

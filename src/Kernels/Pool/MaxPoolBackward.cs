@@ -123,7 +123,7 @@ internal readonly unsafe record struct MaxPoolBackward(TensorView GradY, TensorV
             return (first, Math.Max(first, Math.Min(count, (at + pad) / stride + 1)));
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(in Gathered windows, int pixel, float* target, bool add, int from, int to)
             where TVector : unmanaged, ISimd<TVector>
         {

@@ -115,7 +115,7 @@ internal readonly unsafe record struct MaxPoolForward(TensorView X, TensorView Y
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(float* image, int channels, float* values, float* places, in Taps taps, int from, int to)
             where TVector : unmanaged, ISimd<TVector>
         {

@@ -70,7 +70,7 @@ internal static unsafe partial class ResizeRows
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(float* from, long down, int right, float weightY, float weightX, float* to, int first, int last)
             where TVector : unmanaged, ISimd<TVector>
         {
@@ -118,7 +118,7 @@ internal static unsafe partial class ResizeRows
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(in Gathered taps, float* to, bool add, int first, int last) where TVector : unmanaged, ISimd<TVector>
         {
             if (first == last)

@@ -55,7 +55,7 @@ internal readonly unsafe partial record struct RoiAlignForward(TensorView X, Ten
             }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Pixel<TVector>(in Bin bin, float* to, int first, int last) where TVector : unmanaged, ISimd<TVector>
         {
             if (first == last)

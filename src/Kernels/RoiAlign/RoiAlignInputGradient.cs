@@ -69,7 +69,7 @@ internal readonly unsafe partial record struct RoiAlignInputGradient(TensorView 
         }
 
         /// <summary>A row of bins to a row of pixels.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        [MethodImpl(HotLoop.Options)]
         private static void Line<TVector>(float* from, RoiTaps across, float weight, float* to, int bins, int channels) where TVector : unmanaged, ISimd<TVector>
         {
             int* start = across.Start, pixels = across.Pixel;
