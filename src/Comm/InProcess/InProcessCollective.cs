@@ -32,6 +32,9 @@ internal sealed unsafe class InProcessCollective : HostCollective
     /// <param name="patience">How long a rank that others wait for may show no sign of life; see <see cref="StallWatch"/>.</param>
     public static InProcessCollective[] Create(IReadOnlyList<Device> devices, TimeSpan? patience = null)
     {
+        if (devices.Count > 1)
+            foreach (var device in devices.OfType<CpuDevice>())
+                device.Team.AdmitGuest();
         var group = new InProcessGroup(new InProcessWorld(devices, patience ?? DefaultPatience), [.. Enumerable.Range(0, devices.Count)]);
         return [.. devices.Select((device, member) => new InProcessCollective(group, member, device))];
     }
@@ -82,7 +85,7 @@ internal sealed unsafe class InProcessCollective : HostCollective
 
     protected override ICollective Split(in CollectiveCall call, int number, bool beside)
     {
-        var (child, place) = group.Split(member, call, number);
+        var (child, place) = group.Split(member, call, number, beside);
         return new InProcessCollective(child, place, Device);
     }
 

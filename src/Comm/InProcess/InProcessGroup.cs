@@ -7,10 +7,10 @@ namespace CudaKernels.Comm;
 /// each does its share on everybody's memory; then nobody leaves, and may change or free that memory, before all are done.
 /// </summary>
 /// <param name="ranks">The members' ranks in the run's first group, by which messages call them.</param>
-internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
+/// <param name="beside">Its members are threads beside those that compute, which have their cores to themselves.</param>
+internal sealed class InProcessGroup(InProcessWorld world, int[] ranks, bool beside = false)
 {
-    private static readonly TimeSpan SpinTime = TimeSpan.FromMicroseconds(50);
-
+    private readonly TimeSpan spinTime = beside ? TimeSpan.FromMicroseconds(50) : TimeSpan.FromMilliseconds(1);
     private readonly CollectiveCall[] calls = new CollectiveCall[ranks.Length];
     private readonly nint[] addresses = new nint[ranks.Length];
     private readonly int[] numbers = new int[ranks.Length];
@@ -52,13 +52,13 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
     }
 
     /// <summary>The new group, and the number in it, of a member that gave <paramref name="number"/>.</summary>
-    public (InProcessGroup Group, int Member) Split(int member, in CollectiveCall call, int number)
+    public (InProcessGroup Group, int Member) Split(int member, in CollectiveCall call, int number, bool beside)
     {
         numbers[member] = number;
         Enter(member, call, 0);
         int[] members = [.. Enumerable.Range(0, Size).Where(m => numbers[m] == number)];
         if (member == members[0])
-            children[member] = new(world, [.. members.Select(m => ranks[m])]);
+            children[member] = new(world, [.. members.Select(m => ranks[m])], beside);
         Meet(member, mayFail: false);
         var child = children[members[0]]!;
         Leave(member);
@@ -89,18 +89,21 @@ internal sealed class InProcessGroup(InProcessWorld world, int[] ranks)
         }
         if (last)
             world.Wake();
-        else if (!Spin(seen))
+        else if (!Spin(member, seen))
             Sleep(member, seen, mayFail);
     }
 
-    private bool Spin(int seen)
+    /// <summary>Waits as long as there is something to do for the others, and a moment longer.</summary>
+    private bool Spin(int member, int seen)
     {
         long start = Stopwatch.GetTimestamp();
         while (Volatile.Read(ref round) == seen)
         {
-            if (Stopwatch.GetElapsedTime(start) > SpinTime)
+            if (!beside && world.HelpOthers(ranks[member]))
+                start = Stopwatch.GetTimestamp();
+            else if (Stopwatch.GetElapsedTime(start) > spinTime)
                 return false;
-            Thread.SpinWait(10);
+            Thread.Yield();
         }
         return true;
     }

@@ -41,6 +41,16 @@ internal sealed class InProcessWorld(IReadOnlyList<Device> devices, TimeSpan pat
             throw reason.During(call);
     }
 
+    /// <summary>Does a share of what another rank's processor is at.</summary>
+    /// <returns>Whether one let it in.</returns>
+    public bool HelpOthers(int rank)
+    {
+        for (int i = 1; i < Size; i++)
+            if (devices[(rank + i) % Size] is CpuDevice { Team: var team } && team.Help())
+                return true;
+        return false;
+    }
+
     public void Joined(int rank) => Interlocked.Increment(ref memberships[rank]);
 
     public void Left(int rank) => Interlocked.Decrement(ref memberships[rank]);

@@ -15,10 +15,12 @@ internal interface IRangeBody
 /// done its own takes half of what another has left, so that a core that is slower than the others holds nobody up. A body must give the same
 /// result however its range is cut; then results depend neither on the number of threads nor on who does what. A body must not call the team it
 /// runs on. Callers on several threads take turns; disposal waits for the call under way.
+/// <para>A team that admits a guest lets one more thread at a time, with nothing of its own to do, take tasks in the same way (<see cref="Help"/>).</para>
 /// </summary>
 internal sealed unsafe class ThreadTeam : IDisposable
 {
     private const int SpinsBeforeSleep = 2000, Apart = 16;
+    private const int Closed = 0, Open = 1, Inside = 2;
 
     private readonly Thread[] workers;
     private readonly Lock callGate = new();
@@ -31,13 +33,14 @@ internal sealed unsafe class ThreadTeam : IDisposable
     private volatile int generation;
     private volatile int pending;
     private volatile bool stopping;
+    private int door; // of the guest
     private ExceptionDispatchInfo? failure;
 
     public ThreadTeam(int threads)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         Threads = threads;
-        left = new long[threads * Apart];
+        left = new long[(threads + 1) * Apart];
         workers = new Thread[threads - 1];
         for (int i = 0; i < workers.Length; i++)
         {
@@ -47,7 +50,26 @@ internal sealed unsafe class ThreadTeam : IDisposable
         }
     }
 
-    public int Threads { get; }
+    /// <summary>Threads that may be at work at once, a guest among them.</summary>
+    public int Threads { get; private set; }
+
+    /// <summary>From the next call on there is room for a guest.</summary>
+    public void AdmitGuest()
+    {
+        lock (callGate)
+            Threads = workers.Length + 2;
+    }
+
+    /// <summary>Does tasks of the call under way until nobody has taken less than all of them; nothing where there is no call, or no room for a guest.</summary>
+    /// <returns>Whether there was room.</returns>
+    public bool Help()
+    {
+        if (Interlocked.CompareExchange(ref door, Inside, Open) != Open)
+            return false;
+        Share(Threads - 1);
+        Volatile.Write(ref door, Open);
+        return true;
+    }
 
     /// <summary>Runs the body over [0, count); fewer than <paramref name="grain"/> tasks a thread are not worth waking one.</summary>
     public void For<TBody>(int count, TBody work, int grain = 1) where TBody : unmanaged, IRangeBody
@@ -67,18 +89,24 @@ internal sealed unsafe class ThreadTeam : IDisposable
             body = &work;
             job = &Invoke<TBody>;
             least = grain;
-            for (int id = 0; id < Threads; id++)
-                left[id * Apart] = Pack((int)((long)count * id / Threads), (int)((long)count * (id + 1) / Threads));
-            pending = Threads - 1;
-            lock (sleepGate)
-            {
-                generation++;
-                if (sleeping > 0)
-                    Monitor.PulseAll(sleepGate);
-            }
+            int members = workers.Length + 1;
+            for (int id = 0; id < members; id++)
+                left[id * Apart] = Pack((int)((long)count * id / members), (int)((long)count * (id + 1) / members));
+            left[members * Apart] = Pack(0, 0);
+            pending = workers.Length;
+            bool guest = Threads > members;
+            if (guest)
+                Volatile.Write(ref door, Open);
+            if (workers.Length > 0)
+                lock (sleepGate)
+                {
+                    generation++;
+                    if (sleeping > 0)
+                        Monitor.PulseAll(sleepGate);
+                }
             Share(0);
             var spin = new SpinWait();
-            while (pending > 0)
+            while (pending > 0 || guest && Interlocked.CompareExchange(ref door, Closed, Open) == Inside)
                 spin.SpinOnce(sleep1Threshold: -1);
             var failed = failure;
             failure = null;

@@ -63,6 +63,21 @@ public sealed unsafe class ThreadTeamTests
         }
     }
 
+    /// <summary>Fails where it is not the caller of the team who does it, for whom the caller waits.</summary>
+    private readonly struct FailElsewhere(int* elsewhere) : IRangeBody
+    {
+        public void Invoke(int start, int end, int worker)
+        {
+            if (worker > 0)
+            {
+                Interlocked.Increment(ref *elsewhere);
+                throw new InvalidOperationException("elsewhere");
+            }
+            while (Volatile.Read(ref *elsewhere) == 0)
+                Thread.Yield();
+        }
+    }
+
     private readonly struct Nested(GCHandle<ThreadTeam> team) : IRangeBody
     {
         public void Invoke(int start, int end, int worker) => team.Target.For(8, new FailAt(-1));
@@ -118,6 +133,95 @@ public sealed unsafe class ThreadTeamTests
             team.For(tasks, new WaitInFirst(others, &done));
             Assert.Equal(tasks, done);
         }
+    }
+
+    /// <summary>A thread of its own that helps the team over and over, while <paramref name="work"/> runs.</summary>
+    private static void WithGuest(ThreadTeam team, Action work)
+    {
+        using var end = new CancellationTokenSource();
+        var guest = new Thread(() =>
+        {
+            while (!end.IsCancellationRequested)
+                if (!team.Help())
+                    Thread.Yield();
+        });
+        guest.Start();
+        try
+        {
+            work();
+        }
+        finally
+        {
+            end.Cancel();
+            Assert.True(guest.Join(Patience), "the guest never came out");
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 8, 4)]
+    [InlineData(2, 16, 12)]
+    public void AGuestDoesTasksToo(int threads, int tasks, int others)
+    {
+        using var team = new ThreadTeam(threads);
+        team.AdmitGuest();
+        Assert.Equal(threads + 1, team.Threads);
+        Assert.False(team.Help(), "nothing is under way");
+        WithGuest(team, () =>
+        {
+            for (int i = 0; i < 20; i++)
+            {
+                int done = 0;
+                team.For(tasks, new WaitInFirst(others, &done));
+                Assert.Equal(tasks, done);
+            }
+        });
+    }
+
+    [Fact]
+    public void EveryTaskRunsOnceWithAGuestThatComesAndGoes()
+    {
+        const int Tasks = 37, Calls = 20_000;
+        using var team = new ThreadTeam(1);
+        team.AdmitGuest();
+        int* hits = stackalloc int[Tasks];
+        new Span<int>(hits, Tasks).Clear();
+        nint address = (nint)hits;
+        WithGuest(team, () =>
+        {
+            for (int call = 0; call < Calls; call++)
+                team.For(Tasks, new Count((int*)address));
+        });
+        foreach (int count in new Span<int>(hits, Tasks))
+            Assert.Equal(Calls, count);
+    }
+
+    [Fact]
+    public void AnErrorOfTheGuestReachesTheCaller()
+    {
+        using var team = new ThreadTeam(1);
+        team.AdmitGuest();
+        WithGuest(team, () =>
+        {
+            for (int i = 0; i < 20; i++)
+            {
+                int elsewhere = 0;
+                var body = new FailElsewhere(&elsewhere);
+                Assert.Equal("elsewhere", Assert.Throws<InvalidOperationException>(() => team.For(8, body)).Message);
+            }
+        });
+    }
+
+    [Fact]
+    public void NoGuestComesWhereNoneIsAdmitted()
+    {
+        using var team = new ThreadTeam(1);
+        int done = 0;
+        nint address = (nint)(&done);
+        var call = new Thread(() => team.For(4, new Sleep(200, (int*)address)));
+        call.Start();
+        while (call.IsAlive)
+            Assert.False(team.Help());
+        Assert.Equal(4, done);
     }
 
     [Fact]
