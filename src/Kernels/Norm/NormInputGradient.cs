@@ -147,6 +147,35 @@ internal readonly unsafe record struct NormInputGradient(
         [MethodImpl(HotLoop.Options)]
         private void Columns<TVector>(long offset, Parameters own, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
+            if (x != null && gradResidual == null && !accumulate)
+                InputOnly<TVector>(offset, own, from, to);
+            else
+                General<TVector>(offset, own, from, to);
+        }
+
+        /// <summary>What a training step asks for nearly everywhere, without a question in the loop that the general form has to ask.</summary>
+        [MethodImpl(HotLoop.Options)]
+        private void InputOnly<TVector>(long offset, Parameters own, int from, int to) where TVector : unmanaged, ISimd<TVector>
+        {
+            float* data = x + offset, output = y + offset, grad = gradY + offset, target = gradX + offset;
+            float* scale = own.Scale, mean = own.Mean, constant = own.Offset, slope = own.Slope;
+            bool stream = pastCache && target != grad && PastCache.Aligned<TVector>(target + from);
+            if (factor == 1)
+            {
+                for (int j = from; j < to; j += TVector.Count)
+                    PastCache.Store(TVector.Load(grad + j) * TVector.Load(scale + j)
+                        - TVector.Fma(TVector.Load(data + j) - TVector.Load(mean + j), TVector.Load(slope + j), TVector.Load(constant + j)), target + j, stream);
+                return;
+            }
+            var negative = TVector.Create(factor);
+            for (int j = from; j < to; j += TVector.Count)
+                PastCache.Store(Activation.Gradient(TVector.Load(output + j), TVector.Load(grad + j), negative) * TVector.Load(scale + j)
+                    - TVector.Fma(TVector.Load(data + j) - TVector.Load(mean + j), TVector.Load(slope + j), TVector.Load(constant + j)), target + j, stream);
+        }
+
+        [MethodImpl(HotLoop.Options)]
+        private void General<TVector>(long offset, Parameters own, int from, int to) where TVector : unmanaged, ISimd<TVector>
+        {
             bool training = x != null, branch = gradResidual != null, add = accumulate, addBranch = accumulateResidual;
             float* data = x + offset, output = y + offset, grad = gradY + offset, target = gradX + offset, residual = gradResidual + offset;
             float* scale = own.Scale, mean = own.Mean, constant = own.Offset, slope = own.Slope;

@@ -8,8 +8,9 @@ namespace CudaKernels.Kernels;
 /// Mean Σx / n and variance Σ(x - mean)² / n (biased) of every (image, group) of a <see cref="NormLayout"/>. No rows: both 0.
 /// <para>
 /// E[x²] - mean² cancels when the mean is large, and two passes over the data cost twice the memory traffic. So the rows are cut
-/// into blocks that stay in the second-level cache: pass 1 finds the block's mean m to float accuracy, pass 2 sums d = x - m and
-/// d², whose cancellation is harmless. Blocks merge in double with the shift δ = m - mean:
+/// into blocks, and of each block d = x - m and d² are summed with m the mean of its first rows, a sixteenth of all n or more. Then
+/// Σd² ≤ 17·Σ(x - mean)², as m lies no further from the mean than the head's own share of that sum allows: its cancellation costs a
+/// digit at most. Blocks merge in double with the shift δ = m - mean:
 /// mean = Σ(n_b·m + Σd) / n and n·variance = Σ(Σd² + 2δ·Σd + n_b·δ²) (Chan, Golub, LeVeque 1979); the channels of a group likewise.
 /// </para>
 /// Threads over blocks, lanes over channels (<see cref="ChannelPeriod"/>); the blocks depend on the shape alone. The data is read once.
@@ -17,6 +18,7 @@ namespace CudaKernels.Kernels;
 internal readonly unsafe partial record struct NormMoments(NormLayout Layout, TensorView X, TensorView Mean, TensorView Variance)
 {
     private const string Owner = nameof(NormMoments);
+    private const int HeadShare = 16;
 
     public void Run(CpuDevice device)
     {
@@ -50,7 +52,7 @@ internal readonly unsafe partial record struct NormMoments(NormLayout Layout, Te
         }
     }
 
-    /// <summary>For its block and each lane: mean m, Σd, Σd².</summary>
+    /// <summary>For its block and each lane: mean m of the head, Σd, Σd².</summary>
     private readonly struct BlockSums(float* x, float* sums, long imageLength, ChannelBlocks blocks) : IVectorRange
     {
         public void Invoke<TVector>(int start, int end, int worker) where TVector : unmanaged, ISimd<TVector>
@@ -61,8 +63,9 @@ internal readonly unsafe partial record struct NormMoments(NormLayout Layout, Te
                 int image = task / blocks.Count;
                 var (first, last) = blocks.Range(task - image * blocks.Count);
                 float* data = x + image * imageLength + (long)first * width, to = sums + task * 3L * width;
-                Mean<TVector>(data, to, last - first, width, 0, vectors);
-                Mean<F32x1>(data, to, last - first, width, vectors, width);
+                int head = (last - first + HeadShare - 1) / HeadShare;
+                Mean<TVector>(data, to, head, width, 0, vectors);
+                Mean<F32x1>(data, to, head, width, vectors, width);
                 Centred<TVector>(data, to, last - first, width, 0, vectors);
                 Centred<F32x1>(data, to, last - first, width, vectors, width);
             }

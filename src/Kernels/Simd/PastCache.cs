@@ -13,6 +13,7 @@ internal static unsafe class PastCache
     public static bool Suits(TensorView result) => result.Bytes >= WorthwhileBytes;
 
     /// <summary>Whether stores of the vector may start there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool Aligned<TVector>(float* to) where TVector : unmanaged, ISimd<TVector> => (nint)to % (TVector.Count * sizeof(float)) == 0;
 
     /// <summary>A store, past the caches or an ordinary one.</summary>

@@ -66,7 +66,8 @@ public class GroupNormTests
                 expectedMean[Of(i)] += values[i] / count;
             for (int i = 0; i < values.Length; i++)
                 expectedVariance[Of(i)] += Math.Pow(values[i] - expectedMean[Of(i)], 2) / count;
-            KernelTest.Close(expectedMean, test.Read(mean), new Tolerance(1e-6, 1e-6), $"mean, {pixels} x {channels} in {groups}");
+            // A mean of nearly zero is as exact as the spread around it, about one here, allows.
+            KernelTest.Close(expectedMean, test.Read(mean), new Tolerance(1e-6, 1e-6, 1e-8), $"mean, {pixels} x {channels} in {groups}");
             KernelTest.Close(expectedVariance, test.Read(variance), new Tolerance(0, 2e-5, 1e-6), $"variance, {pixels} x {channels} in {groups}");
         }
     }
