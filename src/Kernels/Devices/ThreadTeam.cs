@@ -60,7 +60,7 @@ internal sealed unsafe class ThreadTeam : IDisposable
             Threads = workers.Length + 2;
     }
 
-    /// <summary>Does tasks of the call under way until nobody has taken less than all of them; nothing where there is no call, or no room for a guest.</summary>
+    /// <summary>Does tasks of the call under way until none is left to take; nothing where there is no call, or no room for a guest.</summary>
     /// <returns>Whether there was room.</returns>
     public bool Help()
     {

@@ -144,7 +144,6 @@ internal readonly unsafe record struct NormInputGradient(
             }
         }
 
-        [MethodImpl(HotLoop.Options)]
         private void Columns<TVector>(long offset, Parameters own, int from, int to) where TVector : unmanaged, ISimd<TVector>
         {
             if (x != null && gradResidual == null && !accumulate)
