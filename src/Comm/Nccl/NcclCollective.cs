@@ -51,6 +51,9 @@ internal sealed unsafe class NcclCollective : ICollective
 
     public CancellationToken Failed => failed.Token;
 
+    /// <summary>Another member may have ended the group, and the library's calls have returned for it, before this one is asked to.</summary>
+    private bool IsOver => ended || Failure is not null;
+
     public CollectiveTraffic Traffic { get; } = new();
 
     /// <summary>Waits for all ranks; no two may have the same GPU.</summary>
@@ -152,18 +155,18 @@ internal sealed unsafe class NcclCollective : ICollective
     {
         try
         {
-            if (!ended)
+            if (!IsOver)
                 device.Communicate(side, stream => work(stream is CudaStream cuda ? cuda.StreamPtr : 0));
             if (beside)
                 device.Finish(side);
             else
                 device.Await(side);
         }
-        catch (KernelException) when (ended)
+        catch (KernelException) when (IsOver)
         {
             // What came of an operation that was ended is no news.
         }
-        if (ended)
+        if (IsOver)
             throw (Failure ?? new RankFailure(Rank, "has ended", "its group has failed")).During(call);
     }
 
