@@ -122,8 +122,8 @@ internal static unsafe class Depthwise
                     int sourceX = baseX + s * Dilation.X;
                     if (sourceX < 0 || sourceX % Divisor.X != 0 || (sourceX /= Divisor.X) >= SourceWidth)
                         continue;
-                    sum = TLanes.Fma(TLanes.Load(source + ((nint)sourceY * SourceWidth + sourceX) * Channels),
-                        TLanes.Load(Weight + (nint)(r * KernelWidth + s) * Channels + channel), sum);
+                    TLanes.AddProduct(ref sum, TLanes.Load(source + ((nint)sourceY * SourceWidth + sourceX) * Channels),
+                        TLanes.Load(Weight + (nint)(r * KernelWidth + s) * Channels + channel));
                 }
             }
             TLanes.Store(Factor == 1 ? sum : Activation.Apply(sum, TLanes.Create(Factor)), target);
@@ -168,7 +168,7 @@ internal static unsafe class Depthwise
                 {
                     int sourceX = q * w.StrideX + offsetX;
                     if ((uint)sourceX < (uint)z.Width)
-                        sum = TLanes.Fma(TLanes.Load(gradient + (nint)q * z.InChannels), TLanes.Load(source + (nint)sourceX * z.InChannels), sum);
+                        TLanes.AddProduct(ref sum, TLanes.Load(gradient + (nint)q * z.InChannels), TLanes.Load(source + (nint)sourceX * z.InChannels));
                 }
                 total += sum;
             }

@@ -76,10 +76,10 @@ internal readonly unsafe struct DeformScatterBody<TVector>(
         for (; i + TVector.Count <= count; i += TVector.Count)
         {
             var g = TVector.Load(gradient + i);
-            sa = TVector.Fma(g, TVector.Load(xa + i), sa);
-            sb = TVector.Fma(g, TVector.Load(xb + i), sb);
-            sc = TVector.Fma(g, TVector.Load(xc + i), sc);
-            sd = TVector.Fma(g, TVector.Load(xd + i), sd);
+            TVector.AddProduct(ref sa, g, TVector.Load(xa + i));
+            TVector.AddProduct(ref sb, g, TVector.Load(xb + i));
+            TVector.AddProduct(ref sc, g, TVector.Load(xc + i));
+            TVector.AddProduct(ref sd, g, TVector.Load(xd + i));
             TVector.Store(TVector.Fma(g, va, TVector.Load(ga + i)), ga + i);
             TVector.Store(TVector.Fma(g, vb, TVector.Load(gb + i)), gb + i);
             TVector.Store(TVector.Fma(g, vc, TVector.Load(gc + i)), gc + i);

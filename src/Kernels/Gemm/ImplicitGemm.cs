@@ -30,9 +30,9 @@ internal static unsafe class ImplicitGemm
 
         int tableBytes = (tilesPerBlock * height * (gather.Taps + 1) * sizeof(float*) + tilesPerBlock + 63) / 64 * 64;
         int padding = gather.ChannelStep == 1 ? layout.Run * gather.Channels : 0;            // a matrix read by columns has no padding
-        int zeroBytes = (padding * sizeof(float) + 63) / 64 * 64;
+        int zeroBytes = (padding * sizeof(float) + 63) / 64 * 64, offsetBytes = gather.Taps * sizeof(nint);
         using var packed = new Scratch(device, new Shape(checked((int)layout.Floats)), DType.F32, owner);
-        using var scratch = new Scratch(device, new Shape(checked(threads * tableBytes + zeroBytes)), DType.U8, owner);
+        using var scratch = new Scratch(device, new Shape(checked(threads * tableBytes + zeroBytes + offsetBytes)), DType.U8, owner);
         var zeros = (float*)(scratch.U8 + threads * tableBytes);
         new Span<byte>(zeros, zeroBytes).Clear();
 
@@ -45,12 +45,19 @@ internal static unsafe class ImplicitGemm
             Tables = scratch.U8,
             TableBytes = tableBytes,
             Zeros = zeros,
+            Reach = new(gather, (nint*)((byte*)zeros + zeroBytes)),
             Tiles = tiles,
             TilesPerBlock = tilesPerBlock,
             RowBlocks = rowBlocks,
             PanelGroups = panelGroups,
+            Past = layout.Blocks == 1 && IsPast<TVector>(gather),
         });
     }
+
+    /// <summary>Whether the target is worth stores past the caches, is not read before, and all its rows are where they may begin.</summary>
+    private static bool IsPast<TVector>(in Gather gather) where TVector : unmanaged, ISimd<TVector> =>
+        PastCache.Suits((long)gather.Rows * gather.Columns * sizeof(float)) && !(gather.Accumulate && gather.Addend == 0)
+        && PastCache.Aligned<TVector>(gather.Target) && (gather.TargetImage | gather.TargetRow | gather.TargetPixel) % TVector.Count == 0;
 
     /// <summary>One panel of one block a task.</summary>
     private struct PackBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
@@ -80,9 +87,11 @@ internal static unsafe class ImplicitGemm
     {
         public Gather Gather;
         public PanelLayout Layout;
+        public TapReach Reach;
         public float* Packed, Zeros;
         public byte* Tables;
         public int TableBytes, Tiles, TilesPerBlock, RowBlocks, PanelGroups;
+        public bool Past;
 
         public readonly void Invoke(int start, int end, int worker)
         {
@@ -119,6 +128,7 @@ internal static unsafe class ImplicitGemm
                     Addend = index == 0 ? Gather.Addend : 0,
                     Bias = index == 0 ? Gather.Bias : null,
                     Factor = index == Layout.Blocks - 1 ? Gather.Factor : 1,
+                    Past = Past,
                 };
                 for (int panel = firstPanel; panel < lastPanel; panel++)
                 {
@@ -137,31 +147,55 @@ internal static unsafe class ImplicitGemm
         }
 
         /// <summary>Writes the row pointers of a block; rows behind the last one repeat it.</summary>
+        [MethodImpl(HotLoop.Options)]
         private readonly void Fill(int firstTile, int tiles, int height, float** sources, float** targets, bool* inside)
         {
-            int last = Gather.Rows - 1, run = Layout.Run;
+            int row = firstTile * height, last = Gather.Rows - 1;
+            int x = row % Gather.Width, rest = row / Gather.Width, y = rest % Gather.Height, image = rest / Gather.Height;
             for (int tile = 0; tile < tiles; tile++, sources += Gather.Taps * height, targets += height)
             {
-                bool allInside = run > 1;
+                bool allInside = Layout.Run > 1;
                 for (int i = 0; i < height; i++)
                 {
-                    int row = Math.Min((firstTile + tile) * height + i, last);
-                    int x = row % Gather.Width, rest = row / Gather.Width, y = rest % Gather.Height, image = rest / Gather.Height;
                     targets[i] = Gather.Target + image * Gather.TargetImage + y * Gather.TargetRow + x * Gather.TargetPixel;
                     float* from = Gather.Source + image * Gather.SourceImage;
-                    y *= Gather.StepY;
-                    x *= Gather.StepX;
-                    for (int tap = 0; tap < Gather.Taps; tap++)
-                    {
-                        int sourceY = y + Gather.TapY[tap], sourceX = x + Gather.TapX[tap];
-                        bool insideX = (uint)sourceX < (uint)Gather.SourceWidth;
-                        allInside &= insideX;
-                        sources[tap * height + i] = insideX && (uint)sourceY < (uint)Gather.SourceHeight
-                            ? from + sourceY * Gather.SourceRow + sourceX * Gather.SourcePixel
-                            : Zeros;
-                    }
+                    int sourceY = y * Gather.StepY, sourceX = x * Gather.StepX;
+                    bool insideX = Reach.IsInsideX(sourceX);
+                    allInside &= insideX;
+                    if (insideX && Reach.IsInsideY(sourceY))
+                        FillInside(from + sourceY * Gather.SourceRow + sourceX * Gather.SourcePixel, sources + i, height);
+                    else
+                        FillAtEdge(from, sourceY, sourceX, sources + i, height);
+                    if (row == last)
+                        continue;
+                    row++;
+                    if (++x < Gather.Width)
+                        continue;
+                    x = 0;
+                    if (++y < Gather.Height)
+                        continue;
+                    y = 0;
+                    image++;
                 }
                 inside[tile] = allInside;
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void FillInside(float* origin, float** sources, int height)
+        {
+            for (int tap = 0; tap < Gather.Taps; tap++, sources += height)
+                *sources = origin + Reach.Offset(tap);
+        }
+
+        private readonly void FillAtEdge(float* from, int y, int x, float** sources, int height)
+        {
+            for (int tap = 0; tap < Gather.Taps; tap++, sources += height)
+            {
+                int sourceY = y + Gather.TapY[tap], sourceX = x + Gather.TapX[tap];
+                *sources = (uint)sourceX < (uint)Gather.SourceWidth && (uint)sourceY < (uint)Gather.SourceHeight
+                    ? from + sourceY * Gather.SourceRow + sourceX * Gather.SourcePixel
+                    : Zeros;
             }
         }
     }

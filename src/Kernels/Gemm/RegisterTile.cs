@@ -27,6 +27,9 @@ internal unsafe struct TileWork
 
     /// <summary>Factor of values ≤ 0 (<see cref="Activation.Factor"/>), 1 for none; given with the last part of a sum only.</summary>
     public float Factor;
+
+    /// <summary>Stores full tiles past the caches; every row of them begins at a multiple of the vector's size.</summary>
+    public bool Past;
 }
 
 /// <summary>
@@ -77,6 +80,7 @@ internal static unsafe class RegisterTile
         full.Column = 0;
         full.Addend = 0;
         full.Columns = width;
+        full.Past = false;
         if (work.Bias != null)
         {
             new Span<float>(bias + columns, width - columns).Clear();
@@ -127,25 +131,26 @@ internal static unsafe class RegisterTile
                 high = TVector.Load(b + lanes);
                 b += 2 * lanes;
                 var x0 = TVector.Create(a0[j]);
-                c0l = TVector.Fma(x0, low, c0l);
-                c0h = TVector.Fma(x0, high, c0h);
+                TVector.AddProduct(ref c0l, x0, low);
+                TVector.AddProduct(ref c0h, x0, high);
                 var x1 = TVector.Create(a1[j]);
-                c1l = TVector.Fma(x1, low, c1l);
-                c1h = TVector.Fma(x1, high, c1h);
+                TVector.AddProduct(ref c1l, x1, low);
+                TVector.AddProduct(ref c1h, x1, high);
                 var x2 = TVector.Create(a2[j]);
-                c2l = TVector.Fma(x2, low, c2l);
-                c2h = TVector.Fma(x2, high, c2h);
+                TVector.AddProduct(ref c2l, x2, low);
+                TVector.AddProduct(ref c2h, x2, high);
                 var x3 = TVector.Create(a3[j]);
-                c3l = TVector.Fma(x3, low, c3l);
-                c3h = TVector.Fma(x3, high, c3h);
+                TVector.AddProduct(ref c3l, x3, low);
+                TVector.AddProduct(ref c3h, x3, high);
                 var x4 = TVector.Create(a4[j]);
-                c4l = TVector.Fma(x4, low, c4l);
-                c4h = TVector.Fma(x4, high, c4h);
+                TVector.AddProduct(ref c4l, x4, low);
+                TVector.AddProduct(ref c4h, x4, high);
                 var x5 = TVector.Create(a5[j]);
-                c5l = TVector.Fma(x5, low, c5l);
-                c5h = TVector.Fma(x5, high, c5h);
+                TVector.AddProduct(ref c5l, x5, low);
+                TVector.AddProduct(ref c5h, x5, high);
             }
         }
+        bool past = work.Past;
         if (work.Factor != 1)
         {
             var factor = TVector.Create(work.Factor);
@@ -162,18 +167,18 @@ internal static unsafe class RegisterTile
             c5l = Activation.Apply(c5l, factor);
             c5h = Activation.Apply(c5h, factor);
         }
-        TVector.Store(c0l, c[0] + column);
-        TVector.Store(c0h, c[0] + column + lanes);
-        TVector.Store(c1l, c[1] + column);
-        TVector.Store(c1h, c[1] + column + lanes);
-        TVector.Store(c2l, c[2] + column);
-        TVector.Store(c2h, c[2] + column + lanes);
-        TVector.Store(c3l, c[3] + column);
-        TVector.Store(c3h, c[3] + column + lanes);
-        TVector.Store(c4l, c[4] + column);
-        TVector.Store(c4h, c[4] + column + lanes);
-        TVector.Store(c5l, c[5] + column);
-        TVector.Store(c5h, c[5] + column + lanes);
+        PastCache.Store(c0l, c[0] + column, past);
+        PastCache.Store(c0h, c[0] + column + lanes, past);
+        PastCache.Store(c1l, c[1] + column, past);
+        PastCache.Store(c1h, c[1] + column + lanes, past);
+        PastCache.Store(c2l, c[2] + column, past);
+        PastCache.Store(c2h, c[2] + column + lanes, past);
+        PastCache.Store(c3l, c[3] + column, past);
+        PastCache.Store(c3h, c[3] + column + lanes, past);
+        PastCache.Store(c4l, c[4] + column, past);
+        PastCache.Store(c4h, c[4] + column + lanes, past);
+        PastCache.Store(c5l, c[5] + column, past);
+        PastCache.Store(c5h, c[5] + column + lanes, past);
     }
 
     [MethodImpl(HotLoop.Options)]
@@ -227,43 +232,44 @@ internal static unsafe class RegisterTile
                 high = TVector.Load(b + lanes);
                 b += 2 * lanes;
                 var x0 = TVector.Create(a0[j]);
-                c0l = TVector.Fma(x0, low, c0l);
-                c0h = TVector.Fma(x0, high, c0h);
+                TVector.AddProduct(ref c0l, x0, low);
+                TVector.AddProduct(ref c0h, x0, high);
                 var x1 = TVector.Create(a1[j]);
-                c1l = TVector.Fma(x1, low, c1l);
-                c1h = TVector.Fma(x1, high, c1h);
+                TVector.AddProduct(ref c1l, x1, low);
+                TVector.AddProduct(ref c1h, x1, high);
                 var x2 = TVector.Create(a2[j]);
-                c2l = TVector.Fma(x2, low, c2l);
-                c2h = TVector.Fma(x2, high, c2h);
+                TVector.AddProduct(ref c2l, x2, low);
+                TVector.AddProduct(ref c2h, x2, high);
                 var x3 = TVector.Create(a3[j]);
-                c3l = TVector.Fma(x3, low, c3l);
-                c3h = TVector.Fma(x3, high, c3h);
+                TVector.AddProduct(ref c3l, x3, low);
+                TVector.AddProduct(ref c3h, x3, high);
                 var x4 = TVector.Create(a4[j]);
-                c4l = TVector.Fma(x4, low, c4l);
-                c4h = TVector.Fma(x4, high, c4h);
+                TVector.AddProduct(ref c4l, x4, low);
+                TVector.AddProduct(ref c4h, x4, high);
                 var x5 = TVector.Create(a5[j]);
-                c5l = TVector.Fma(x5, low, c5l);
-                c5h = TVector.Fma(x5, high, c5h);
+                TVector.AddProduct(ref c5l, x5, low);
+                TVector.AddProduct(ref c5h, x5, high);
                 var x6 = TVector.Create(a6[j]);
-                c6l = TVector.Fma(x6, low, c6l);
-                c6h = TVector.Fma(x6, high, c6h);
+                TVector.AddProduct(ref c6l, x6, low);
+                TVector.AddProduct(ref c6h, x6, high);
                 var x7 = TVector.Create(a7[j]);
-                c7l = TVector.Fma(x7, low, c7l);
-                c7h = TVector.Fma(x7, high, c7h);
+                TVector.AddProduct(ref c7l, x7, low);
+                TVector.AddProduct(ref c7h, x7, high);
                 var x8 = TVector.Create(a8[j]);
-                c8l = TVector.Fma(x8, low, c8l);
-                c8h = TVector.Fma(x8, high, c8h);
+                TVector.AddProduct(ref c8l, x8, low);
+                TVector.AddProduct(ref c8h, x8, high);
                 var x9 = TVector.Create(a9[j]);
-                c9l = TVector.Fma(x9, low, c9l);
-                c9h = TVector.Fma(x9, high, c9h);
+                TVector.AddProduct(ref c9l, x9, low);
+                TVector.AddProduct(ref c9h, x9, high);
                 var x10 = TVector.Create(a10[j]);
-                c10l = TVector.Fma(x10, low, c10l);
-                c10h = TVector.Fma(x10, high, c10h);
+                TVector.AddProduct(ref c10l, x10, low);
+                TVector.AddProduct(ref c10h, x10, high);
                 var x11 = TVector.Create(a11[j]);
-                c11l = TVector.Fma(x11, low, c11l);
-                c11h = TVector.Fma(x11, high, c11h);
+                TVector.AddProduct(ref c11l, x11, low);
+                TVector.AddProduct(ref c11h, x11, high);
             }
         }
+        bool past = work.Past;
         if (work.Factor != 1)
         {
             var factor = TVector.Create(work.Factor);
@@ -292,29 +298,29 @@ internal static unsafe class RegisterTile
             c11l = Activation.Apply(c11l, factor);
             c11h = Activation.Apply(c11h, factor);
         }
-        TVector.Store(c0l, c[0] + column);
-        TVector.Store(c0h, c[0] + column + lanes);
-        TVector.Store(c1l, c[1] + column);
-        TVector.Store(c1h, c[1] + column + lanes);
-        TVector.Store(c2l, c[2] + column);
-        TVector.Store(c2h, c[2] + column + lanes);
-        TVector.Store(c3l, c[3] + column);
-        TVector.Store(c3h, c[3] + column + lanes);
-        TVector.Store(c4l, c[4] + column);
-        TVector.Store(c4h, c[4] + column + lanes);
-        TVector.Store(c5l, c[5] + column);
-        TVector.Store(c5h, c[5] + column + lanes);
-        TVector.Store(c6l, c[6] + column);
-        TVector.Store(c6h, c[6] + column + lanes);
-        TVector.Store(c7l, c[7] + column);
-        TVector.Store(c7h, c[7] + column + lanes);
-        TVector.Store(c8l, c[8] + column);
-        TVector.Store(c8h, c[8] + column + lanes);
-        TVector.Store(c9l, c[9] + column);
-        TVector.Store(c9h, c[9] + column + lanes);
-        TVector.Store(c10l, c[10] + column);
-        TVector.Store(c10h, c[10] + column + lanes);
-        TVector.Store(c11l, c[11] + column);
-        TVector.Store(c11h, c[11] + column + lanes);
+        PastCache.Store(c0l, c[0] + column, past);
+        PastCache.Store(c0h, c[0] + column + lanes, past);
+        PastCache.Store(c1l, c[1] + column, past);
+        PastCache.Store(c1h, c[1] + column + lanes, past);
+        PastCache.Store(c2l, c[2] + column, past);
+        PastCache.Store(c2h, c[2] + column + lanes, past);
+        PastCache.Store(c3l, c[3] + column, past);
+        PastCache.Store(c3h, c[3] + column + lanes, past);
+        PastCache.Store(c4l, c[4] + column, past);
+        PastCache.Store(c4h, c[4] + column + lanes, past);
+        PastCache.Store(c5l, c[5] + column, past);
+        PastCache.Store(c5h, c[5] + column + lanes, past);
+        PastCache.Store(c6l, c[6] + column, past);
+        PastCache.Store(c6h, c[6] + column + lanes, past);
+        PastCache.Store(c7l, c[7] + column, past);
+        PastCache.Store(c7h, c[7] + column + lanes, past);
+        PastCache.Store(c8l, c[8] + column, past);
+        PastCache.Store(c8h, c[8] + column + lanes, past);
+        PastCache.Store(c9l, c[9] + column, past);
+        PastCache.Store(c9h, c[9] + column + lanes, past);
+        PastCache.Store(c10l, c[10] + column, past);
+        PastCache.Store(c10h, c[10] + column + lanes, past);
+        PastCache.Store(c11l, c[11] + column, past);
+        PastCache.Store(c11h, c[11] + column + lanes, past);
     }
 }

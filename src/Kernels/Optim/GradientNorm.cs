@@ -105,8 +105,8 @@ internal readonly unsafe record struct GradientNorm(TensorView Gradient, TensorV
             for (; i <= count - 2 * TVector.Count; i += 2 * TVector.Count)
             {
                 TVector low = TVector.Load(g + i), high = TVector.Load(g + i + TVector.Count);
-                a = TVector.Fma(low, low, a);
-                b = TVector.Fma(high, high, b);
+                TVector.AddProduct(ref a, low, low);
+                TVector.AddProduct(ref b, high, high);
             }
             double sum = TVector.Sum(a + b);
             for (; i < count; i++)

@@ -118,7 +118,7 @@ internal static unsafe partial class AveragePoolRows
                 {
                     float* from = block.From + i * block.RowLength + c;
                     for (int j = 0; j < block.Width; j++, from += block.Step)
-                        sum = TVector.Fma(TVector.Create(down[i] * across[j]), TVector.Load(from), sum);
+                        TVector.AddProduct(ref sum, TVector.Create(down[i] * across[j]), TVector.Load(from));
                 }
                 TVector.Store(add ? TVector.Load(to + c) + sum : sum, to + c);
             }

@@ -134,7 +134,7 @@ internal static unsafe partial class ResizeRows
                     float* from = corner + oy * rowStep + c;
                     float weightY = weightsY[oy];
                     for (int ox = 0; ox < countX; ox++, from += columnStep)
-                        sum = TVector.Fma(TVector.Create(weightY * weightsX[ox]), TVector.Load(from), sum);
+                        TVector.AddProduct(ref sum, TVector.Create(weightY * weightsX[ox]), TVector.Load(from));
                 }
                 TVector.Store(add ? TVector.Load(to + c) + sum : sum, to + c);
             }

@@ -73,7 +73,7 @@ internal readonly unsafe partial record struct RoiAlignForward(TensorView X, Ten
                     float* line = image + rows[i] * rowLength + c;
                     float weight = rowWeights[i];
                     for (int j = 0; j < columnCount; j++)
-                        sum = TVector.Fma(TVector.Create(weight * columnWeights[j]), TVector.Load(line + (long)columns[j] * channels), sum);
+                        TVector.AddProduct(ref sum, TVector.Create(weight * columnWeights[j]), TVector.Load(line + (long)columns[j] * channels));
                 }
                 TVector.Store(sum * share, to + c);
             }

@@ -27,6 +27,8 @@ internal readonly unsafe struct F32x1 : ISimd<F32x1>
 
     public static F32x1 Fma(F32x1 a, F32x1 b, F32x1 c) => new(a.v * b.v + c.v);
 
+    public static void AddProduct(ref F32x1 sum, F32x1 a, F32x1 b) => sum = Fma(a, b, sum);
+
     public static F32x1 Min(F32x1 a, F32x1 b) => new(MathF.Min(a.v, b.v));
 
     public static F32x1 Max(F32x1 a, F32x1 b) => new(MathF.Max(a.v, b.v));

@@ -4,9 +4,9 @@ using System.Runtime.Intrinsics;
 namespace CudaKernels.Kernels.Simd;
 
 /// <summary>Sixteen lanes of float32.</summary>
-internal readonly unsafe struct F32x16 : ISimd<F32x16>
+internal unsafe struct F32x16 : ISimd<F32x16>
 {
-    private readonly Vector512<float> v;
+    private Vector512<float> v;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private F32x16(Vector512<float> value) => v = value;
@@ -37,6 +37,9 @@ internal readonly unsafe struct F32x16 : ISimd<F32x16>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x16 Fma(F32x16 a, F32x16 b, F32x16 c) => new(Vector512.MultiplyAddEstimate(a.v, b.v, c.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddProduct(ref F32x16 sum, F32x16 a, F32x16 b) => sum.v = Vector512.MultiplyAddEstimate(a.v, b.v, sum.v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x16 Min(F32x16 a, F32x16 b) => new(Vector512.Min(a.v, b.v));

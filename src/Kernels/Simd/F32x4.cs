@@ -5,9 +5,9 @@ using System.Runtime.Intrinsics.X86;
 namespace CudaKernels.Kernels.Simd;
 
 /// <summary>Four lanes of float32.</summary>
-internal readonly unsafe struct F32x4 : ISimd<F32x4>
+internal unsafe struct F32x4 : ISimd<F32x4>
 {
-    private readonly Vector128<float> v;
+    private Vector128<float> v;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private F32x4(Vector128<float> value) => v = value;
@@ -38,6 +38,9 @@ internal readonly unsafe struct F32x4 : ISimd<F32x4>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x4 Fma(F32x4 a, F32x4 b, F32x4 c) => new(Vector128.MultiplyAddEstimate(a.v, b.v, c.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddProduct(ref F32x4 sum, F32x4 a, F32x4 b) => sum.v = Vector128.MultiplyAddEstimate(a.v, b.v, sum.v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x4 Min(F32x4 a, F32x4 b) => new(Vector128.Min(a.v, b.v));

@@ -5,9 +5,9 @@ using System.Runtime.Intrinsics.X86;
 namespace CudaKernels.Kernels.Simd;
 
 /// <summary>Eight lanes of float32.</summary>
-internal readonly unsafe struct F32x8 : ISimd<F32x8>
+internal unsafe struct F32x8 : ISimd<F32x8>
 {
-    private readonly Vector256<float> v;
+    private Vector256<float> v;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private F32x8(Vector256<float> value) => v = value;
@@ -38,6 +38,9 @@ internal readonly unsafe struct F32x8 : ISimd<F32x8>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x8 Fma(F32x8 a, F32x8 b, F32x8 c) => new(Vector256.MultiplyAddEstimate(a.v, b.v, c.v));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddProduct(ref F32x8 sum, F32x8 a, F32x8 b) => sum.v = Vector256.MultiplyAddEstimate(a.v, b.v, sum.v);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static F32x8 Min(F32x8 a, F32x8 b) => new(Vector256.Min(a.v, b.v));

@@ -28,6 +28,9 @@ internal unsafe interface ISimd<T> : IAdditionOperators<T, T, T>, ISubtractionOp
     /// <summary>a·b + c, rounded once where the hardware can.</summary>
     static abstract T Fma(T a, T b, T c);
 
+    /// <summary>sum += a·b, rounded once where the hardware can: <see cref="Fma"/> in the register of the sum, without the copies the compiler else makes.</summary>
+    static abstract void AddProduct(ref T sum, T a, T b);
+
     static abstract T Min(T a, T b);
 
     static abstract T Max(T a, T b);

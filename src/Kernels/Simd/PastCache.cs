@@ -10,7 +10,9 @@ internal static unsafe class PastCache
 {
     private const long WorthwhileBytes = 4 << 20;
 
-    public static bool Suits(TensorView result) => result.Bytes >= WorthwhileBytes;
+    public static bool Suits(TensorView result) => Suits(result.Bytes);
+
+    public static bool Suits(long bytes) => bytes >= WorthwhileBytes;
 
     /// <summary>Whether stores of the vector may start there.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

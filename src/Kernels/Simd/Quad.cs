@@ -6,9 +6,9 @@ namespace CudaKernels.Kernels.Simd;
 /// Four vectors as one of four times the lanes: a kernel whose lanes share much index arithmetic runs its body with
 /// <c>Quad&lt;TVector&gt;</c> first, with TVector and one lane for what is left.
 /// </summary>
-internal readonly unsafe struct Quad<T> : ISimd<Quad<T>> where T : unmanaged, ISimd<T>
+internal unsafe struct Quad<T> : ISimd<Quad<T>> where T : unmanaged, ISimd<T>
 {
-    private readonly T a, b, c, d;
+    private T a, b, c, d;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Quad(T a, T b, T c, T d) => (this.a, this.b, this.c, this.d) = (a, b, c, d);
@@ -57,6 +57,15 @@ internal readonly unsafe struct Quad<T> : ISimd<Quad<T>> where T : unmanaged, IS
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Quad<T> Fma(Quad<T> a, Quad<T> b, Quad<T> c) =>
         new(T.Fma(a.a, b.a, c.a), T.Fma(a.b, b.b, c.b), T.Fma(a.c, b.c, c.c), T.Fma(a.d, b.d, c.d));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void AddProduct(ref Quad<T> sum, Quad<T> a, Quad<T> b)
+    {
+        T.AddProduct(ref sum.a, a.a, b.a);
+        T.AddProduct(ref sum.b, a.b, b.b);
+        T.AddProduct(ref sum.c, a.c, b.c);
+        T.AddProduct(ref sum.d, a.d, b.d);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Quad<T> Min(Quad<T> a, Quad<T> b) => new(T.Min(a.a, b.a), T.Min(a.b, b.b), T.Min(a.c, b.c), T.Min(a.d, b.d));
