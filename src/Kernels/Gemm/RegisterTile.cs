@@ -38,6 +38,7 @@ internal unsafe struct TileWork
 /// for i in [0, Rows), n in [0, Width). Rows of a and of c are reached through pointers, so that a row may be a pixel of an image
 /// (implicit convolution), a row of zeros (padding), a row or a column of a matrix, or a packed panel (step = Rows); b is a packed panel.
 /// Two vectors wide; 6 rows fill 16 vector registers, 12 rows fill the 32 of 16-lane machines (12x32 and 6x16 reach the core's peak).
+/// Six rows take two steps a pass: where another thread shares the core, what counts is the number of instructions.
 /// Each element is summed in the same order wherever its row lies in a tile. Rows beyond an edge repeat the pointers of a row that
 /// exists: all loads precede all stores, so a repeated row is computed twice and stored twice with one value.
 /// </summary>
@@ -120,35 +121,44 @@ internal static unsafe class RegisterTile
             c5l += TVector.Load(c[5] + addend);
             c5h += TVector.Load(c[5] + addend + lanes);
         }
-        nint end = (nint)work.Depth * work.Step, step = work.Step, shift = work.Shift;
+        nint step = work.Step, shift = work.Shift;
         for (int tap = work.Taps; tap > 0; tap--)
         {
             float* a0 = a[0] + shift, a1 = a[1] + shift, a2 = a[2] + shift, a3 = a[3] + shift, a4 = a[4] + shift, a5 = a[5] + shift;
             a += work.TapStride;
-            for (nint j = 0; j != end; j += step)
+            nint j = 0;
+            for (int pair = work.Depth >> 1; pair > 0; pair--, j += step)
             {
                 low = TVector.Load(b);
                 high = TVector.Load(b + lanes);
-                b += 2 * lanes;
-                var x0 = TVector.Create(a0[j]);
-                TVector.AddProduct(ref c0l, x0, low);
-                TVector.AddProduct(ref c0h, x0, high);
-                var x1 = TVector.Create(a1[j]);
-                TVector.AddProduct(ref c1l, x1, low);
-                TVector.AddProduct(ref c1h, x1, high);
-                var x2 = TVector.Create(a2[j]);
-                TVector.AddProduct(ref c2l, x2, low);
-                TVector.AddProduct(ref c2h, x2, high);
-                var x3 = TVector.Create(a3[j]);
-                TVector.AddProduct(ref c3l, x3, low);
-                TVector.AddProduct(ref c3h, x3, high);
-                var x4 = TVector.Create(a4[j]);
-                TVector.AddProduct(ref c4l, x4, low);
-                TVector.AddProduct(ref c4h, x4, high);
-                var x5 = TVector.Create(a5[j]);
-                TVector.AddProduct(ref c5l, x5, low);
-                TVector.AddProduct(ref c5h, x5, high);
+                Row(ref c0l, ref c0h, low, high, a0[j]);
+                Row(ref c1l, ref c1h, low, high, a1[j]);
+                Row(ref c2l, ref c2h, low, high, a2[j]);
+                Row(ref c3l, ref c3h, low, high, a3[j]);
+                Row(ref c4l, ref c4h, low, high, a4[j]);
+                Row(ref c5l, ref c5h, low, high, a5[j]);
+                j += step;
+                low = TVector.Load(b + 2 * lanes);
+                high = TVector.Load(b + 3 * lanes);
+                b += 4 * lanes;
+                Row(ref c0l, ref c0h, low, high, a0[j]);
+                Row(ref c1l, ref c1h, low, high, a1[j]);
+                Row(ref c2l, ref c2h, low, high, a2[j]);
+                Row(ref c3l, ref c3h, low, high, a3[j]);
+                Row(ref c4l, ref c4h, low, high, a4[j]);
+                Row(ref c5l, ref c5h, low, high, a5[j]);
             }
+            if ((work.Depth & 1) == 0)
+                continue;
+            low = TVector.Load(b);
+            high = TVector.Load(b + lanes);
+            b += 2 * lanes;
+            Row(ref c0l, ref c0h, low, high, a0[j]);
+            Row(ref c1l, ref c1h, low, high, a1[j]);
+            Row(ref c2l, ref c2h, low, high, a2[j]);
+            Row(ref c3l, ref c3h, low, high, a3[j]);
+            Row(ref c4l, ref c4h, low, high, a4[j]);
+            Row(ref c5l, ref c5h, low, high, a5[j]);
         }
         bool past = work.Past;
         if (work.Factor != 1)
@@ -231,42 +241,18 @@ internal static unsafe class RegisterTile
                 low = TVector.Load(b);
                 high = TVector.Load(b + lanes);
                 b += 2 * lanes;
-                var x0 = TVector.Create(a0[j]);
-                TVector.AddProduct(ref c0l, x0, low);
-                TVector.AddProduct(ref c0h, x0, high);
-                var x1 = TVector.Create(a1[j]);
-                TVector.AddProduct(ref c1l, x1, low);
-                TVector.AddProduct(ref c1h, x1, high);
-                var x2 = TVector.Create(a2[j]);
-                TVector.AddProduct(ref c2l, x2, low);
-                TVector.AddProduct(ref c2h, x2, high);
-                var x3 = TVector.Create(a3[j]);
-                TVector.AddProduct(ref c3l, x3, low);
-                TVector.AddProduct(ref c3h, x3, high);
-                var x4 = TVector.Create(a4[j]);
-                TVector.AddProduct(ref c4l, x4, low);
-                TVector.AddProduct(ref c4h, x4, high);
-                var x5 = TVector.Create(a5[j]);
-                TVector.AddProduct(ref c5l, x5, low);
-                TVector.AddProduct(ref c5h, x5, high);
-                var x6 = TVector.Create(a6[j]);
-                TVector.AddProduct(ref c6l, x6, low);
-                TVector.AddProduct(ref c6h, x6, high);
-                var x7 = TVector.Create(a7[j]);
-                TVector.AddProduct(ref c7l, x7, low);
-                TVector.AddProduct(ref c7h, x7, high);
-                var x8 = TVector.Create(a8[j]);
-                TVector.AddProduct(ref c8l, x8, low);
-                TVector.AddProduct(ref c8h, x8, high);
-                var x9 = TVector.Create(a9[j]);
-                TVector.AddProduct(ref c9l, x9, low);
-                TVector.AddProduct(ref c9h, x9, high);
-                var x10 = TVector.Create(a10[j]);
-                TVector.AddProduct(ref c10l, x10, low);
-                TVector.AddProduct(ref c10h, x10, high);
-                var x11 = TVector.Create(a11[j]);
-                TVector.AddProduct(ref c11l, x11, low);
-                TVector.AddProduct(ref c11h, x11, high);
+                Row(ref c0l, ref c0h, low, high, a0[j]);
+                Row(ref c1l, ref c1h, low, high, a1[j]);
+                Row(ref c2l, ref c2h, low, high, a2[j]);
+                Row(ref c3l, ref c3h, low, high, a3[j]);
+                Row(ref c4l, ref c4h, low, high, a4[j]);
+                Row(ref c5l, ref c5h, low, high, a5[j]);
+                Row(ref c6l, ref c6h, low, high, a6[j]);
+                Row(ref c7l, ref c7h, low, high, a7[j]);
+                Row(ref c8l, ref c8h, low, high, a8[j]);
+                Row(ref c9l, ref c9h, low, high, a9[j]);
+                Row(ref c10l, ref c10h, low, high, a10[j]);
+                Row(ref c11l, ref c11h, low, high, a11[j]);
             }
         }
         bool past = work.Past;
@@ -322,5 +308,14 @@ internal static unsafe class RegisterTile
         PastCache.Store(c10h, c[10] + column + lanes, past);
         PastCache.Store(c11l, c[11] + column, past);
         PastCache.Store(c11h, c[11] + column + lanes, past);
+    }
+
+    /// <summary>One row of a tile: sum += a·b over both its vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Row<TVector>(ref TVector lowSum, ref TVector highSum, TVector low, TVector high, float a) where TVector : unmanaged, ISimd<TVector>
+    {
+        var x = TVector.Create(a);
+        TVector.AddProduct(ref lowSum, x, low);
+        TVector.AddProduct(ref highSum, x, high);
     }
 }
