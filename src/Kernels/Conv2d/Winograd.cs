@@ -35,11 +35,15 @@ internal unsafe struct WinogradProblem
 /// 3x3 convolution of stride 1 by F(4x4, 3x3) (<see cref="WinogradMaps"/>): at each of 36 points a product (tile, in) x (in, out), a quarter of the direct
 /// multiplications. Tiles go in chunks. Their sources are mapped for all; then a task maps the kernels of some panels of output channels and takes tiles, a few at a time,
 /// through product and map back, so that sums never leave the second-level cache. All that a chunk needs is a few MB: what other cores, or ranks
-/// on them, need beside it has room in the last-level cache too. An element is summed over input channels in one order, so how work is dealt does not show in the result.
+/// on them, need beside it has room in the last-level cache too. Where all tiles of a task go at once, it maps a part of the input channels at a time, and the kernels it maps
+/// stay in the second-level cache as well. An element is summed over input channels in one order, so how work is dealt does not show in the result.
 /// </summary>
 internal static unsafe class Winograd
 {
-    private const int DomainFloats = 3 << 18, KernelFloats = 3 << 17, SumFloats = 3 << 15, PackedRows = 16, LeastChannels = 16;
+    private const int DomainFloats = 3 << 18, KernelFloats = 3 << 17, NearKernelFloats = 3 << 15, SumFloats = 3 << 15, LeastChannels = 16;
+
+    /// <summary>Input channels whose kernels are packed at a time: kernels of different outputs lie pages apart, and each is read as a run of so many floats.</summary>
+    private const int PackedRows = 64;
 
     /// <summary>Tiles, of a task and of a chunk, that pay for mapping kernels once more, which takes as long as the products of about five.</summary>
     private const int LeastOfTask = 24, LeastOfChunk = 128;
@@ -82,8 +86,10 @@ internal static unsafe class Winograd
         int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / LeastOfTask));
         int rows = RegisterTile.Rows<TVector>(), most = Math.Max(LeastOfTask, SumFloats / WinogradMaps.Points / columns / rows * rows);
         WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(Math.Min(chunk, most), columns);
+        int depth = (chunk + tileGroups - 1) / tileGroups > most ? inChannels
+            : Math.Min(inChannels, Math.Max(1, NearKernelFloats / WinogradMaps.Points / columns / PackedRows) * PackedRows);
 
-        int kernelPoint = checked(columns * inChannels + WinogradTiles.LineFloats);
+        int kernelPoint = checked(columns * depth + WinogradTiles.LineFloats);
         using var domain = new Scratch(device, new Shape(sources.Floats), DType.F32, owner);
         using var kernels = new Scratch(device, new Shape(threads, checked(WinogradMaps.Points * kernelPoint)), DType.F32, owner);
         using var sumDomain = new Scratch(device, new Shape(threads, sums.Floats), DType.F32, owner);
@@ -100,6 +106,7 @@ internal static unsafe class Winograd
             KernelPoint = kernelPoint,
             Zeros = zeros.F32,
             Columns = columns,
+            Depth = depth,
             TileGroups = tileGroups,
             TilesAtATime = Math.Min(chunk, most),
         };
@@ -117,7 +124,7 @@ internal static unsafe class Winograd
         public WinogradProblem Problem;
         public WinogradTiles Sources, Sums;
         public float* SourceDomain, SumDomain, Kernels, Zeros;
-        public int KernelPoint, Columns, Tiles, TileGroups, TilesAtATime;
+        public int KernelPoint, Columns, Depth, Tiles, TileGroups, TilesAtATime;
         public long First;
 
         /// <summary>Of a tile of this chunk.</summary>
@@ -147,28 +154,42 @@ internal static unsafe class Winograd
 
         public readonly void Invoke(int start, int end, int worker)
         {
-            int outChannels = Shared.Problem.Target.Channels, mapped = -1;
+            int outChannels = Shared.Problem.Target.Channels, inChannels = Shared.Problem.Source.Channels;
+            var mapped = (Group: -1, Channel: -1);
             float* kernels = Shared.Kernels + (nint)worker * WinogradMaps.Points * Shared.KernelPoint, sums = Shared.SumDomain + (nint)worker * Shared.Sums.Floats;
             for (int task = start; task < end; task++)
             {
                 int group = task / Shared.TileGroups, part = task % Shared.TileGroups;
                 int column = group * Shared.Columns, columns = Math.Min(Shared.Columns, outChannels - column);
-                if (mapped != group)
-                    MapKernels(column, columns, kernels);
-                mapped = group;
                 int first = (int)((long)part * Shared.Tiles / Shared.TileGroups), last = (int)((part + 1L) * Shared.Tiles / Shared.TileGroups);
                 for (int tile = first; tile < last; tile += Shared.TilesAtATime)
-                    Convolve(tile, Math.Min(Shared.TilesAtATime, last - tile), column, columns, kernels, sums);
+                {
+                    int tiles = Math.Min(Shared.TilesAtATime, last - tile);
+                    for (int channel = 0; channel < inChannels; channel += Shared.Depth)
+                    {
+                        int depth = Math.Min(Shared.Depth, inChannels - channel);
+                        if (mapped != (group, channel))
+                            MapKernels(column, columns, channel, depth, kernels);
+                        mapped = (group, channel);
+                        Multiply(tile, tiles, columns, channel, depth, kernels, sums);
+                    }
+                    Write(tile, tiles, column, columns, sums);
+                }
             }
         }
 
-        /// <summary>Some channels of the outputs of some tiles.</summary>
-        private readonly void Convolve(int first, int tiles, int column, int columns, float* kernels, float* sums)
+        /// <summary>sums[tile, out] (+)= the products of some input channels, at each point.</summary>
+        private readonly void Multiply(int first, int tiles, int columns, int channel, int depth, float* kernels, float* sums)
         {
             int inChannels = Shared.Problem.Source.Channels, whole = GemmBlock.WholePanels<TVector>(columns);
             for (int point = 0; point < WinogradMaps.Points; point++)
-                GemmBlock.Multiply<TVector>(tiles, whole, inChannels, Shared.SourceDomain + point * Shared.Sources.Point + (nint)first * inChannels, inChannels,
-                    kernels + (nint)point * Shared.KernelPoint, sums + point * Shared.Sums.Point, Shared.Columns, accumulate: false);
+                GemmBlock.Multiply<TVector>(tiles, whole, depth, Shared.SourceDomain + point * Shared.Sources.Point + (nint)first * inChannels + channel, inChannels,
+                    kernels + (nint)point * Shared.KernelPoint, sums + point * Shared.Sums.Point, Shared.Columns, accumulate: channel > 0);
+        }
+
+        /// <summary>Some channels of the outputs of some tiles.</summary>
+        private readonly void Write(int first, int tiles, int column, int columns, float* sums)
+        {
             for (int tile = 0; tile < tiles; tile++)
             {
                 var (image, y, x) = Shared.Place(first + tile);
@@ -176,35 +197,32 @@ internal static unsafe class Winograd
             }
         }
 
-        /// <summary>Kernels of some output channels, at each point packed for <see cref="GemmBlock"/>.</summary>
+        /// <summary>Kernels from some input to some output channels, at each point packed for <see cref="GemmBlock"/>.</summary>
         [SkipLocalsInit]
         [MethodImpl(HotLoop.Options)]
-        private readonly void MapKernels(int column, int columns, float* kernels)
+        private readonly void MapKernels(int column, int columns, int firstChannel, int channels, float* kernels)
         {
             const int taps = WinogradMaps.Kernel * WinogradMaps.Kernel, widest = 32;
-            int width = RegisterTile.Width<TVector>(), inChannels = Shared.Problem.Source.Channels, lanes = TVector.Count;
+            int width = RegisterTile.Width<TVector>(), lanes = TVector.Count, point = Shared.KernelPoint / lanes;
             float* rows = stackalloc float[taps * PackedRows * widest];                   // (tap, input channel, output channel)
             TVector* from = stackalloc TVector[taps];
-            TVector* to = stackalloc TVector[WinogradMaps.Points];
-            for (int channel = 0; channel < inChannels; channel += PackedRows)
+            for (int channel = 0; channel < channels; channel += PackedRows)
             {
-                int depth = Math.Min(PackedRows, inChannels - channel);
+                int depth = Math.Min(PackedRows, channels - channel);
                 for (int panel = 0; panel < columns; panel += width)
                 {
                     for (int tap = 0; tap < taps; tap++)
                         Panel.Pack<TVector>(Shared.Problem.Weight + (Shared.Problem.Turned ? taps - 1 - tap : tap) * Shared.Problem.WeightTap
-                            + channel * Shared.Problem.WeightIn + (column + panel) * Shared.Problem.WeightOut, depth, Shared.Problem.WeightIn,
+                            + (firstChannel + channel) * Shared.Problem.WeightIn + (column + panel) * Shared.Problem.WeightOut, depth, Shared.Problem.WeightIn,
                             Math.Min(width, columns - panel), Shared.Problem.WeightOut, rows + tap * PackedRows * width);
                     if (Shared.Problem.Scale != null)
                         Panel.Scale<TVector>(rows, taps * PackedRows, Shared.Problem.Scale + column + panel, Math.Min(width, columns - panel));
-                    float* target = kernels + GemmBlock.PackedRow<TVector>(columns, inChannels, channel, panel);
+                    float* target = kernels + GemmBlock.PackedRow<TVector>(columns, channels, channel, panel);
                     for (int at = 0; at < depth * width; at += lanes)
                     {
                         for (int tap = 0; tap < taps; tap++)
                             from[tap] = TVector.Load(rows + tap * PackedRows * width + at);
-                        WinogradMaps.Square<WinogradMaps.Filter, TVector>(from, to);
-                        for (int point = 0; point < WinogradMaps.Points; point++)
-                            TVector.Store(to[point], target + (nint)point * Shared.KernelPoint + at);
+                        WinogradMaps.Square<WinogradMaps.Filter, TVector>(from, (TVector*)(target + at), point);
                     }
                 }
             }

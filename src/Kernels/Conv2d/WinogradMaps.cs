@@ -27,16 +27,16 @@ internal static unsafe class WinogradMaps
     /// <summary>Side of an output tile, of the kernel, of an input tile; points of the transformed domain.</summary>
     public const int Output = 4, Kernel = 3, Tile = Output + Kernel - 1, Points = Tile * Tile;
 
-    /// <summary>M v Mᵀ for a square of From x From vectors.</summary>
+    /// <summary>M v Mᵀ for a square of From x From vectors; the To x To of the result lie <paramref name="toStep"/> vectors apart.</summary>
     [SkipLocalsInit]
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Square<TMap, TVector>(TVector* from, TVector* to) where TMap : struct, IWinogradMap where TVector : unmanaged, ISimd<TVector>
+    public static void Square<TMap, TVector>(TVector* from, TVector* to, int toStep) where TMap : struct, IWinogradMap where TVector : unmanaged, ISimd<TVector>
     {
         TVector* half = stackalloc TVector[Points];
         for (int x = 0; x < TMap.From; x++)
             TMap.Apply(from + x, TMap.From, half + x, TMap.From);
         for (int y = 0; y < TMap.To; y++)
-            TMap.Apply(half + y * TMap.From, 1, to + y * TMap.To, 1);
+            TMap.Apply(half + y * TMap.From, 1, to + y * TMap.To * toStep, toStep);
     }
 
     /// <summary>Bᵀ: a piece of the image.</summary>

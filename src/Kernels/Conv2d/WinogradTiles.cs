@@ -6,7 +6,7 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// How the pixels of a convolution's outputs are cut into tiles of 4x4, and the maps of tiles between images (N,H,W,C) and the transformed
 /// domain. There, value c of tile t at a point lies at point·Point + c / Panel · PanelStride + t·TileStride + c % Panel: rows of a matrix, or panels
-/// of one. Points are not a power of two apart, or all 36 would fall into the same sets of the cache.
+/// of one. Points are whole cache lines apart, and not a power of two, or all 36 would fall into the same sets of the cache.
 /// </summary>
 internal readonly unsafe struct WinogradTiles
 {
@@ -64,16 +64,12 @@ internal readonly unsafe struct WinogradTiles
         where TMap : struct, IWinogradMap where TVector : unmanaged, ISimd<TVector>
     {
         TVector* from = stackalloc TVector[WinogradMaps.Points];
-        TVector* to = stackalloc TVector[WinogradMaps.Points];
-        int count = TMap.From * TMap.From;
+        int count = TMap.From * TMap.From, point = (int)Point / TVector.Count;
         for (int channel = first; channel < last; channel += TVector.Count)
         {
             for (int i = 0; i < count; i++)
                 from[i] = TVector.Load(pixels[i] + channel);
-            WinogradMaps.Square<TMap, TVector>(from, to);
-            float* target = domain + At(tile, channel);
-            for (int i = 0; i < WinogradMaps.Points; i++, target += Point)
-                TVector.Store(to[i], target);
+            WinogradMaps.Square<TMap, TVector>(from, (TVector*)(domain + At(tile, channel)), point);
         }
     }
 
@@ -112,7 +108,7 @@ internal readonly unsafe struct WinogradTiles
             float* source = domain + At(tile, channel);
             for (int i = 0; i < WinogradMaps.Points; i++, source += Point)
                 from[i] = TVector.Load(source);
-            WinogradMaps.Square<WinogradMaps.Sum, TVector>(from, to);
+            WinogradMaps.Square<WinogradMaps.Sum, TVector>(from, to, 1);
             var added = bias == null ? TVector.Zero : TVector.Load(bias + channel);
             for (int i = 0; i < WinogradMaps.Output * WinogradMaps.Output; i++)
             {

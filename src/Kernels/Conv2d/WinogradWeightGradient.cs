@@ -194,7 +194,7 @@ internal static unsafe class WinogradWeightGradient
             {
                 for (int point = 0; point < WinogradMaps.Points; point++)
                     from[point] = T.Load(sums + (nint)point * Shared.SumPoint + at);
-                WinogradMaps.Square<WinogradMaps.FilterGradient, T>(from, to);
+                WinogradMaps.Square<WinogradMaps.FilterGradient, T>(from, to, 1);
                 for (int tap = 0; tap < taps; tap++)
                 {
                     float* target = weight + (nint)tap * Shared.X.Channels + at;
