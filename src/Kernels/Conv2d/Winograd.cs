@@ -33,9 +33,9 @@ internal unsafe struct WinogradProblem
 
 /// <summary>
 /// 3x3 convolution of stride 1 by F(4x4, 3x3) (<see cref="WinogradMaps"/>): at each of 36 points a product (tile, in) x (in, out), a quarter of the direct
-/// multiplications. Tiles go in chunks. Their sources are mapped for all; then a task maps the kernels of some panels of output channels and takes tiles, a few at a time,
+/// multiplications. Tiles go in chunks. Their sources are mapped for all; then a task maps the kernels of some panels of output channels, unless its thread has just done so, and takes a few tiles
 /// through product and map back, so that sums never leave the second-level cache. All that a chunk needs is a few MB: what other cores, or ranks
-/// on them, need beside it has room in the last-level cache too. Where all tiles of a task go at once, it maps a part of the input channels at a time, and the kernels it maps
+/// on them, need beside it has room in the last-level cache too. Where no task follows with the same kernels, they are mapped for a part of the input channels at a time, and
 /// stay in the second-level cache as well. An element is summed over input channels in one order, so how work is dealt does not show in the result.
 /// </summary>
 internal static unsafe class Winograd
@@ -84,14 +84,17 @@ internal static unsafe class Winograd
         int panelsPerTask = Math.Min(Math.Max(2, KernelFloats / Math.Max(1, panelFloats)), (panels + threads - 1) / threads);
         int panelGroups = (panels + panelsPerTask - 1) / panelsPerTask, columns = panelsPerTask * width;
         int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / LeastOfTask));
-        int rows = RegisterTile.Rows<TVector>(), most = Math.Max(LeastOfTask, SumFloats / WinogradMaps.Points / columns / rows * rows);
-        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(Math.Min(chunk, most), columns);
-        int depth = (chunk + tileGroups - 1) / tileGroups > most ? inChannels
-            : Math.Min(inChannels, Math.Max(1, NearKernelFloats / WinogradMaps.Points / columns / PackedRows) * PackedRows);
+        int rows = RegisterTile.Rows<TVector>(), most = Math.Max(LeastOfTask, SumFloats / WinogradMaps.Points / columns / rows * rows), depth = inChannels;
+        if ((chunk + tileGroups - 1) / tileGroups > most)
+            tileGroups = (chunk + most - 1) / most;
+        else
+            depth = Math.Min(inChannels, Math.Max(1, NearKernelFloats / WinogradMaps.Points / columns / PackedRows) * PackedRows);
+        int tilesOfTask = (chunk + tileGroups * rows - 1) / (tileGroups * rows) * rows;
+        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(tilesOfTask, columns);
 
-        int kernelPoint = checked(columns * depth + WinogradTiles.LineFloats);
+        int kernelPoint = checked(columns * depth + WinogradTiles.LineFloats), workerFloats = checked(WinogradMaps.Points * kernelPoint + WinogradTiles.LineFloats);
         using var domain = new Scratch(device, new Shape(sources.Floats), DType.F32, owner);
-        using var kernels = new Scratch(device, new Shape(threads, checked(WinogradMaps.Points * kernelPoint)), DType.F32, owner);
+        using var kernels = new Scratch(device, new Shape(threads, workerFloats), DType.F32, owner);
         using var sumDomain = new Scratch(device, new Shape(threads, sums.Floats), DType.F32, owner);
         using var zeros = new Scratch(device, new Shape(inChannels), DType.F32, owner);
         new Span<float>(zeros.F32, inChannels).Clear();
@@ -104,18 +107,20 @@ internal static unsafe class Winograd
             SumDomain = sumDomain.F32,
             Kernels = kernels.F32,
             KernelPoint = kernelPoint,
+            WorkerFloats = workerFloats,
             Zeros = zeros.F32,
             Columns = columns,
             Depth = depth,
-            TileGroups = tileGroups,
-            TilesAtATime = Math.Min(chunk, most),
+            TilesOfTask = tilesOfTask,
         };
+        for (int worker = 0; worker < threads; worker++)
+            *body.Mapped(worker) = -1;
         for (long first = 0; first < tiles; first += chunk)
         {
             body.First = first;
             body.Tiles = (int)Math.Min(chunk, tiles - first);
             device.Team.For(body.Tiles, new SourceBody<TVector> { Shared = body });
-            device.Team.For(panelGroups * tileGroups, new ProductBody<TVector> { Shared = body });
+            device.Team.For(panelGroups * body.TileGroups, new ProductBody<TVector> { Shared = body });
         }
     }
 
@@ -124,8 +129,15 @@ internal static unsafe class Winograd
         public WinogradProblem Problem;
         public WinogradTiles Sources, Sums;
         public float* SourceDomain, SumDomain, Kernels, Zeros;
-        public int KernelPoint, Columns, Depth, Tiles, TileGroups, TilesAtATime;
+        public int KernelPoint, WorkerFloats, Columns, Depth, Tiles, TilesOfTask;
         public long First;
+
+        public readonly int TileGroups => (Tiles + TilesOfTask - 1) / TilesOfTask;
+
+        public readonly float* KernelsOf(int worker) => Kernels + (nint)worker * WorkerFloats;
+
+        /// <summary>Which kernels a thread has mapped, behind them: their group times all input channels plus their first one, -1 for none.</summary>
+        public readonly int* Mapped(int worker) => (int*)(KernelsOf(worker) + WinogradMaps.Points * KernelPoint);
 
         /// <summary>Of a tile of this chunk.</summary>
         public readonly (int Image, int Y, int X) Place(int tile) => Winograd.Place(First + tile, Problem.Target.Height, Problem.Target.Width);
@@ -155,26 +167,22 @@ internal static unsafe class Winograd
         public readonly void Invoke(int start, int end, int worker)
         {
             int outChannels = Shared.Problem.Target.Channels, inChannels = Shared.Problem.Source.Channels;
-            var mapped = (Group: -1, Channel: -1);
-            float* kernels = Shared.Kernels + (nint)worker * WinogradMaps.Points * Shared.KernelPoint, sums = Shared.SumDomain + (nint)worker * Shared.Sums.Floats;
+            float* kernels = Shared.KernelsOf(worker), sums = Shared.SumDomain + (nint)worker * Shared.Sums.Floats;
+            int* mapped = Shared.Mapped(worker);
+            int tileGroups = Shared.TileGroups;
             for (int task = start; task < end; task++)
             {
-                int group = task / Shared.TileGroups, part = task % Shared.TileGroups;
+                int group = task / tileGroups, first = task % tileGroups * Shared.TilesOfTask, tiles = Math.Min(Shared.TilesOfTask, Shared.Tiles - first);
                 int column = group * Shared.Columns, columns = Math.Min(Shared.Columns, outChannels - column);
-                int first = (int)((long)part * Shared.Tiles / Shared.TileGroups), last = (int)((part + 1L) * Shared.Tiles / Shared.TileGroups);
-                for (int tile = first; tile < last; tile += Shared.TilesAtATime)
+                for (int channel = 0; channel < inChannels; channel += Shared.Depth)
                 {
-                    int tiles = Math.Min(Shared.TilesAtATime, last - tile);
-                    for (int channel = 0; channel < inChannels; channel += Shared.Depth)
-                    {
-                        int depth = Math.Min(Shared.Depth, inChannels - channel);
-                        if (mapped != (group, channel))
-                            MapKernels(column, columns, channel, depth, kernels);
-                        mapped = (group, channel);
-                        Multiply(tile, tiles, columns, channel, depth, kernels, sums);
-                    }
-                    Write(tile, tiles, column, columns, sums);
+                    int depth = Math.Min(Shared.Depth, inChannels - channel), wanted = group * inChannels + channel;
+                    if (*mapped != wanted)
+                        MapKernels(column, columns, channel, depth, kernels);
+                    *mapped = wanted;
+                    Multiply(first, tiles, columns, channel, depth, kernels, sums);
                 }
+                Write(first, tiles, column, columns, sums);
             }
         }
 
