@@ -33,8 +33,8 @@ internal unsafe struct WinogradProblem
 
 /// <summary>
 /// 3x3 convolution of stride 1 by F(4x4, 3x3) (<see cref="WinogradMaps"/>): at each of 36 points a product (tile, in) x (in, out), a quarter of the direct
-/// multiplications. Tiles go in chunks. Their sources are mapped for all; then a task maps the kernels of some panels of output channels, unless its thread has just done so, and takes a few tiles
-/// through product and map back, so that sums never leave the second-level cache. All that a chunk needs is a few MB: what other cores, or ranks
+/// multiplications. Tiles go in chunks. Their sources are mapped for all; then a thread maps the kernels of some panels of output channels, unless it has just done so, and takes a few tiles
+/// at a time through product and map back, so that sums never leave the second-level cache. Tasks are small, so that nobody waits long for the slowest; those taken together are one product. All that a chunk needs is a few MB: what other cores, or ranks
 /// on them, need beside it has room in the last-level cache too. Where no task follows with the same kernels, they are mapped for a part of the input channels at a time, and
 /// stay in the second-level cache as well. An element is summed over input channels in one order, so how work is dealt does not show in the result.
 /// </summary>
@@ -85,12 +85,12 @@ internal static unsafe class Winograd
         int panelGroups = (panels + panelsPerTask - 1) / panelsPerTask, columns = panelsPerTask * width;
         int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / LeastOfTask));
         int rows = RegisterTile.Rows<TVector>(), most = Math.Max(LeastOfTask, SumFloats / WinogradMaps.Points / columns / rows * rows), depth = inChannels;
-        if ((chunk + tileGroups - 1) / tileGroups > most)
-            tileGroups = (chunk + most - 1) / most;
+        int tilesOfTask = (chunk + tileGroups * rows - 1) / (tileGroups * rows) * rows, tilesAtOnce = tilesOfTask;
+        if (tilesOfTask > most)
+            (tilesOfTask, tilesAtOnce) = (rows, most);
         else
             depth = Math.Min(inChannels, Math.Max(1, NearKernelFloats / WinogradMaps.Points / columns / PackedRows) * PackedRows);
-        int tilesOfTask = (chunk + tileGroups * rows - 1) / (tileGroups * rows) * rows;
-        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(tilesOfTask, columns);
+        WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(tilesAtOnce, columns);
 
         int kernelPoint = checked(columns * depth + WinogradTiles.LineFloats), workerFloats = checked(WinogradMaps.Points * kernelPoint + WinogradTiles.LineFloats);
         using var domain = new Scratch(device, new Shape(sources.Floats), DType.F32, owner);
@@ -112,6 +112,7 @@ internal static unsafe class Winograd
             Columns = columns,
             Depth = depth,
             TilesOfTask = tilesOfTask,
+            TilesAtOnce = tilesAtOnce,
         };
         for (int worker = 0; worker < threads; worker++)
             *body.Mapped(worker) = -1;
@@ -120,7 +121,7 @@ internal static unsafe class Winograd
             body.First = first;
             body.Tiles = (int)Math.Min(chunk, tiles - first);
             device.Team.For(body.Tiles, new SourceBody<TVector> { Shared = body });
-            device.Team.For(panelGroups * body.TileGroups, new ProductBody<TVector> { Shared = body });
+            device.Team.For(panelGroups * body.TileGroups, new ProductBody<TVector> { Shared = body }, tilesAtOnce == tilesOfTask ? 1 : LeastOfTask / rows);
         }
     }
 
@@ -129,7 +130,7 @@ internal static unsafe class Winograd
         public WinogradProblem Problem;
         public WinogradTiles Sources, Sums;
         public float* SourceDomain, SumDomain, Kernels, Zeros;
-        public int KernelPoint, WorkerFloats, Columns, Depth, Tiles, TilesOfTask;
+        public int KernelPoint, WorkerFloats, Columns, Depth, Tiles, TilesOfTask, TilesAtOnce;
         public long First;
 
         public readonly int TileGroups => (Tiles + TilesOfTask - 1) / TilesOfTask;
@@ -159,7 +160,7 @@ internal static unsafe class Winograd
         }
     }
 
-    /// <summary>Some panels of output channels times a group of tiles a task.</summary>
+    /// <summary>Some panels of output channels times a group of tiles a task; neighbours that are taken together go at once, as many as the sums have room for.</summary>
     private struct ProductBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
         public Body Shared;
@@ -169,10 +170,12 @@ internal static unsafe class Winograd
             int outChannels = Shared.Problem.Target.Channels, inChannels = Shared.Problem.Source.Channels;
             float* kernels = Shared.KernelsOf(worker), sums = Shared.SumDomain + (nint)worker * Shared.Sums.Floats;
             int* mapped = Shared.Mapped(worker);
-            int tileGroups = Shared.TileGroups;
-            for (int task = start; task < end; task++)
+            int tileGroups = Shared.TileGroups, tasksAtOnce = Shared.TilesAtOnce / Shared.TilesOfTask;
+            for (int task = start, tasks; task < end; task += tasks)
             {
-                int group = task / tileGroups, first = task % tileGroups * Shared.TilesOfTask, tiles = Math.Min(Shared.TilesOfTask, Shared.Tiles - first);
+                int group = task / tileGroups, tileGroup = task - group * tileGroups, first = tileGroup * Shared.TilesOfTask;
+                tasks = Math.Min(Math.Min(end - task, tileGroups - tileGroup), tasksAtOnce);
+                int tiles = Math.Min(tasks * Shared.TilesOfTask, Shared.Tiles - first);
                 int column = group * Shared.Columns, columns = Math.Min(Shared.Columns, outChannels - column);
                 for (int channel = 0; channel < inChannels; channel += Shared.Depth)
                 {

@@ -23,9 +23,7 @@ internal static unsafe class ImplicitGemm
             return;
         var layout = new PanelLayout(gather.Taps, gather.Run, gather.Channels, gather.Columns, RegisterTile.Width<TVector>());
         int threads = device.Team.Threads, tilesPerBlock = Math.Max(1, RowsPerBlock / height);
-        int rowBlocks = (tiles + tilesPerBlock * threads - 1) / (tilesPerBlock * threads) * threads;
-        rowBlocks = Math.Min(rowBlocks, (tiles + 3) / 4);
-        int panelGroups = Math.Min(layout.Panels, (threads + rowBlocks - 1) / rowBlocks);
+        int rowBlocks = (tiles + tilesPerBlock - 1) / tilesPerBlock;
         tilesPerBlock = (tiles + rowBlocks - 1) / rowBlocks;
 
         int tableBytes = (tilesPerBlock * height * (gather.Taps + 1) * sizeof(float*) + tilesPerBlock + 63) / 64 * 64;
@@ -37,7 +35,7 @@ internal static unsafe class ImplicitGemm
         new Span<byte>(zeros, zeroBytes).Clear();
 
         device.Team.For(layout.Blocks * layout.Panels, new PackBody<TVector> { Gather = gather, Layout = layout, Packed = packed.F32 });
-        device.Team.For(rowBlocks * panelGroups, new MultiplyBody<TVector>
+        device.Team.For(checked(rowBlocks * layout.Panels), new MultiplyBody<TVector>
         {
             Gather = gather,
             Layout = layout,
@@ -49,7 +47,6 @@ internal static unsafe class ImplicitGemm
             Tiles = tiles,
             TilesPerBlock = tilesPerBlock,
             RowBlocks = rowBlocks,
-            PanelGroups = panelGroups,
             Past = layout.Blocks == 1 && IsPast<TVector>(gather),
         });
     }
@@ -82,7 +79,7 @@ internal static unsafe class ImplicitGemm
         }
     }
 
-    /// <summary>One block of rows times one group of panels a task.</summary>
+    /// <summary>One block of rows times one panel a task; those that are taken together and share their rows are one product.</summary>
     private struct MultiplyBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
         public Gather Gather;
@@ -90,23 +87,22 @@ internal static unsafe class ImplicitGemm
         public TapReach Reach;
         public float* Packed, Zeros;
         public byte* Tables;
-        public int TableBytes, Tiles, TilesPerBlock, RowBlocks, PanelGroups;
+        public int TableBytes, Tiles, TilesPerBlock, RowBlocks;
         public bool Past;
 
         public readonly void Invoke(int start, int end, int worker)
         {
-            int height = RegisterTile.Rows<TVector>(), filled = -1;
+            int height = RegisterTile.Rows<TVector>(), panels = Layout.Panels;
             var sources = (float**)(Tables + (nint)worker * TableBytes);                     // (tile, tap, row of the tile)
             float** targets = sources + TilesPerBlock * height * Gather.Taps;                // (tile, row of the tile)
             var inside = (bool*)(targets + TilesPerBlock * height);                          // (tile): runs of taps are contiguous
-            for (int task = start; task < end; task++)
+            for (int task = start, last; task < end; task = last)
             {
-                int rowBlock = task / PanelGroups, group = task % PanelGroups;
+                int rowBlock = task / panels, firstPanel = task - rowBlock * panels;
+                last = Math.Min(end, (rowBlock + 1) * panels);
                 int firstTile = (int)((long)rowBlock * Tiles / RowBlocks), tiles = (int)((rowBlock + 1L) * Tiles / RowBlocks) - firstTile;
-                if (filled != rowBlock)
-                    Fill(firstTile, tiles, height, sources, targets, inside);
-                filled = rowBlock;
-                Multiply(tiles, height, sources, targets, inside, Layout.Panels * group / PanelGroups, Layout.Panels * (group + 1) / PanelGroups);
+                Fill(firstTile, tiles, height, sources, targets, inside);
+                Multiply(tiles, height, sources, targets, inside, firstPanel, firstPanel + last - task);
             }
         }
 
