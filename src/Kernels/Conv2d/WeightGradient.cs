@@ -36,7 +36,8 @@ internal unsafe struct WeightGradientProblem
 /// <summary>
 /// gradWeight[k, (tap, c)] (+)= Σ_pixels gradY[pixel, k] · x[pixel at tap, c] as a matrix product whose depth is the pixels.
 /// Pixels go in chunks: of a chunk gradY is packed into tiles (pixel, Rows) that stay in the second-level cache, then for each panel
-/// of columns the x values are packed as (pixel, Width), which stay in the first-level cache, and every tile is multiplied with it.
+/// of columns the x values are packed as (pixel, Width), which stay in the first-level cache, and every tile is multiplied with it. Meanwhile
+/// the x values of the next panel and gradY of the next chunk are fetched: both are read a few lines at a time, pixels apart.
 /// Many pixels make few columns a poor supply of parallel work, so the pixels are cut into splits, each with a partial result;
 /// partial results are added in order. The number of splits follows from the shape, never from the threads; columns are summed
 /// independently, so how they are dealt to threads does not show.
@@ -85,6 +86,15 @@ internal static unsafe class WeightGradient
                 new CombineBody<TVector> { Target = problem.Target, Partials = partials.F32, Floats = floats, Count = splits - 1 });
     }
 
+    /// <summary>What is read after the products at hand: pixels of x for the next panel, from their channel on, and pixels of gradY for the next chunk.</summary>
+    private struct Ahead
+    {
+        public float** Pixel;
+        public int Channel, Pixels, PixelsAtOnce;
+        public float* Gradient;
+        public int Gradients, GradientsAtOnce;
+    }
+
     /// <summary>One split of the pixels and one group of panels a task.</summary>
     private struct Body<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
@@ -117,11 +127,23 @@ internal static unsafe class WeightGradient
                 {
                     int depth = Math.Min(Chunk, last - pixel);
                     PackGradient(pixel, depth, packed);
-                    int tap = -1;
-                    for (int p = Panels * group / ColumnGroups; p < Panels * (group + 1) / ColumnGroups; p++)
+                    int tap = -1, firstPanel = Panels * group / ColumnGroups, lastPanel = Panels * (group + 1) / ColumnGroups;
+                    int products = (lastPanel - firstPanel) * Tiles;
+                    var ahead = new Ahead
+                    {
+                        PixelsAtOnce = (depth + Tiles - 1) / Tiles,
+                        Gradient = Problem.GradY + (pixel + depth) * Problem.GradPixel,
+                        Gradients = Math.Min(Chunk, last - pixel - depth),
+                        GradientsAtOnce = (Chunk + products - 1) / products,
+                    };
+                    for (int p = firstPanel; p < lastPanel; p++)
                     {
                         PackSource(pixel, depth, p * Width, panel, pixels, ref tap);
-                        Multiply(depth, p * Width, pixel > first || split == 0 && Problem.Accumulate, packed, panel, targets);
+                        int next = p * Width % Problem.Channels + Width;
+                        ahead.Pixel = pixels;
+                        ahead.Channel = next;
+                        ahead.Pixels = p + 1 < lastPanel && next < Problem.Channels ? depth : 0; // of another tap they are elsewhere
+                        Multiply(depth, p * Width, pixel > first || split == 0 && Problem.Accumulate, packed, panel, targets, ref ahead);
                     }
                 }
             }
@@ -129,7 +151,7 @@ internal static unsafe class WeightGradient
 
         [MethodImpl(HotLoop.Options)]
         [SkipLocalsInit]
-        private readonly void Multiply(int depth, int column, bool accumulate, float* packed, float* panel, float** targets)
+        private readonly void Multiply(int depth, int column, bool accumulate, float* packed, float* panel, float** targets, ref Ahead ahead)
         {
             float** rows = stackalloc float*[Rows];
             for (int i = 0; i < Rows; i++)
@@ -145,7 +167,25 @@ internal static unsafe class WeightGradient
                 Factor = 1,
             };
             for (int tile = 0; tile < Tiles; tile++, targets += Rows, work.Shift += (nint)depth * Rows)
+            {
+                Fetch(ref ahead);
                 RegisterTile.Multiply<TVector>(work, rows, panel, targets);
+            }
+        }
+
+        /// <summary>The part of what comes next that is fetched beside one tile.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly void Fetch(ref Ahead ahead)
+        {
+            int pixels = Math.Min(ahead.Pixels, ahead.PixelsAtOnce), gradients = Math.Min(ahead.Gradients, ahead.GradientsAtOnce);
+            ahead.Pixels -= pixels;
+            for (; pixels > 0; pixels--, ahead.Pixel++)
+                for (int value = 0; value < Width; value += Prefetch.LineFloats)
+                    Prefetch.Near(*ahead.Pixel + ahead.Channel + value);
+            ahead.Gradients -= gradients;
+            for (; gradients > 0; gradients--, ahead.Gradient += Problem.GradPixel)
+                for (int channel = 0; channel < Problem.OutChannels; channel += Prefetch.LineFloats)
+                    Prefetch.Middle(ahead.Gradient + channel);
         }
 
         /// <summary>gradY of a chunk as tiles of Rows channels; channels behind the last one repeat it, as the tile's rows do.</summary>

@@ -108,18 +108,12 @@ internal static unsafe class RegisterTile
         if (work.Accumulate)
         {
             nint addend = column + work.Addend;
-            c0l += TVector.Load(c[0] + addend);
-            c0h += TVector.Load(c[0] + addend + lanes);
-            c1l += TVector.Load(c[1] + addend);
-            c1h += TVector.Load(c[1] + addend + lanes);
-            c2l += TVector.Load(c[2] + addend);
-            c2h += TVector.Load(c[2] + addend + lanes);
-            c3l += TVector.Load(c[3] + addend);
-            c3h += TVector.Load(c[3] + addend + lanes);
-            c4l += TVector.Load(c[4] + addend);
-            c4h += TVector.Load(c[4] + addend + lanes);
-            c5l += TVector.Load(c[5] + addend);
-            c5h += TVector.Load(c[5] + addend + lanes);
+            Add(ref c0l, ref c0h, c[0] + addend);
+            Add(ref c1l, ref c1h, c[1] + addend);
+            Add(ref c2l, ref c2h, c[2] + addend);
+            Add(ref c3l, ref c3h, c[3] + addend);
+            Add(ref c4l, ref c4h, c[4] + addend);
+            Add(ref c5l, ref c5h, c[5] + addend);
         }
         nint step = work.Step, shift = work.Shift;
         for (int tap = work.Taps; tap > 0; tap--)
@@ -164,31 +158,19 @@ internal static unsafe class RegisterTile
         if (work.Factor != 1)
         {
             var factor = TVector.Create(work.Factor);
-            c0l = Activation.Apply(c0l, factor);
-            c0h = Activation.Apply(c0h, factor);
-            c1l = Activation.Apply(c1l, factor);
-            c1h = Activation.Apply(c1h, factor);
-            c2l = Activation.Apply(c2l, factor);
-            c2h = Activation.Apply(c2h, factor);
-            c3l = Activation.Apply(c3l, factor);
-            c3h = Activation.Apply(c3h, factor);
-            c4l = Activation.Apply(c4l, factor);
-            c4h = Activation.Apply(c4h, factor);
-            c5l = Activation.Apply(c5l, factor);
-            c5h = Activation.Apply(c5h, factor);
+            Activate(ref c0l, ref c0h, factor);
+            Activate(ref c1l, ref c1h, factor);
+            Activate(ref c2l, ref c2h, factor);
+            Activate(ref c3l, ref c3h, factor);
+            Activate(ref c4l, ref c4h, factor);
+            Activate(ref c5l, ref c5h, factor);
         }
-        PastCache.Store(c0l, c[0] + column, past);
-        PastCache.Store(c0h, c[0] + column + lanes, past);
-        PastCache.Store(c1l, c[1] + column, past);
-        PastCache.Store(c1h, c[1] + column + lanes, past);
-        PastCache.Store(c2l, c[2] + column, past);
-        PastCache.Store(c2h, c[2] + column + lanes, past);
-        PastCache.Store(c3l, c[3] + column, past);
-        PastCache.Store(c3h, c[3] + column + lanes, past);
-        PastCache.Store(c4l, c[4] + column, past);
-        PastCache.Store(c4h, c[4] + column + lanes, past);
-        PastCache.Store(c5l, c[5] + column, past);
-        PastCache.Store(c5h, c[5] + column + lanes, past);
+        Store(c0l, c0h, c[0] + column, past);
+        Store(c1l, c1h, c[1] + column, past);
+        Store(c2l, c2h, c[2] + column, past);
+        Store(c3l, c3h, c[3] + column, past);
+        Store(c4l, c4h, c[4] + column, past);
+        Store(c5l, c5h, c[5] + column, past);
     }
 
     [MethodImpl(HotLoop.Options)]
@@ -206,30 +188,18 @@ internal static unsafe class RegisterTile
         if (work.Accumulate)
         {
             nint addend = column + work.Addend;
-            c0l += TVector.Load(c[0] + addend);
-            c0h += TVector.Load(c[0] + addend + lanes);
-            c1l += TVector.Load(c[1] + addend);
-            c1h += TVector.Load(c[1] + addend + lanes);
-            c2l += TVector.Load(c[2] + addend);
-            c2h += TVector.Load(c[2] + addend + lanes);
-            c3l += TVector.Load(c[3] + addend);
-            c3h += TVector.Load(c[3] + addend + lanes);
-            c4l += TVector.Load(c[4] + addend);
-            c4h += TVector.Load(c[4] + addend + lanes);
-            c5l += TVector.Load(c[5] + addend);
-            c5h += TVector.Load(c[5] + addend + lanes);
-            c6l += TVector.Load(c[6] + addend);
-            c6h += TVector.Load(c[6] + addend + lanes);
-            c7l += TVector.Load(c[7] + addend);
-            c7h += TVector.Load(c[7] + addend + lanes);
-            c8l += TVector.Load(c[8] + addend);
-            c8h += TVector.Load(c[8] + addend + lanes);
-            c9l += TVector.Load(c[9] + addend);
-            c9h += TVector.Load(c[9] + addend + lanes);
-            c10l += TVector.Load(c[10] + addend);
-            c10h += TVector.Load(c[10] + addend + lanes);
-            c11l += TVector.Load(c[11] + addend);
-            c11h += TVector.Load(c[11] + addend + lanes);
+            Add(ref c0l, ref c0h, c[0] + addend);
+            Add(ref c1l, ref c1h, c[1] + addend);
+            Add(ref c2l, ref c2h, c[2] + addend);
+            Add(ref c3l, ref c3h, c[3] + addend);
+            Add(ref c4l, ref c4h, c[4] + addend);
+            Add(ref c5l, ref c5h, c[5] + addend);
+            Add(ref c6l, ref c6h, c[6] + addend);
+            Add(ref c7l, ref c7h, c[7] + addend);
+            Add(ref c8l, ref c8h, c[8] + addend);
+            Add(ref c9l, ref c9h, c[9] + addend);
+            Add(ref c10l, ref c10h, c[10] + addend);
+            Add(ref c11l, ref c11h, c[11] + addend);
         }
         nint end = (nint)work.Depth * work.Step, step = work.Step, shift = work.Shift;
         for (int tap = work.Taps; tap > 0; tap--)
@@ -259,55 +229,39 @@ internal static unsafe class RegisterTile
         if (work.Factor != 1)
         {
             var factor = TVector.Create(work.Factor);
-            c0l = Activation.Apply(c0l, factor);
-            c0h = Activation.Apply(c0h, factor);
-            c1l = Activation.Apply(c1l, factor);
-            c1h = Activation.Apply(c1h, factor);
-            c2l = Activation.Apply(c2l, factor);
-            c2h = Activation.Apply(c2h, factor);
-            c3l = Activation.Apply(c3l, factor);
-            c3h = Activation.Apply(c3h, factor);
-            c4l = Activation.Apply(c4l, factor);
-            c4h = Activation.Apply(c4h, factor);
-            c5l = Activation.Apply(c5l, factor);
-            c5h = Activation.Apply(c5h, factor);
-            c6l = Activation.Apply(c6l, factor);
-            c6h = Activation.Apply(c6h, factor);
-            c7l = Activation.Apply(c7l, factor);
-            c7h = Activation.Apply(c7h, factor);
-            c8l = Activation.Apply(c8l, factor);
-            c8h = Activation.Apply(c8h, factor);
-            c9l = Activation.Apply(c9l, factor);
-            c9h = Activation.Apply(c9h, factor);
-            c10l = Activation.Apply(c10l, factor);
-            c10h = Activation.Apply(c10h, factor);
-            c11l = Activation.Apply(c11l, factor);
-            c11h = Activation.Apply(c11h, factor);
+            Activate(ref c0l, ref c0h, factor);
+            Activate(ref c1l, ref c1h, factor);
+            Activate(ref c2l, ref c2h, factor);
+            Activate(ref c3l, ref c3h, factor);
+            Activate(ref c4l, ref c4h, factor);
+            Activate(ref c5l, ref c5h, factor);
+            Activate(ref c6l, ref c6h, factor);
+            Activate(ref c7l, ref c7h, factor);
+            Activate(ref c8l, ref c8h, factor);
+            Activate(ref c9l, ref c9h, factor);
+            Activate(ref c10l, ref c10h, factor);
+            Activate(ref c11l, ref c11h, factor);
         }
-        PastCache.Store(c0l, c[0] + column, past);
-        PastCache.Store(c0h, c[0] + column + lanes, past);
-        PastCache.Store(c1l, c[1] + column, past);
-        PastCache.Store(c1h, c[1] + column + lanes, past);
-        PastCache.Store(c2l, c[2] + column, past);
-        PastCache.Store(c2h, c[2] + column + lanes, past);
-        PastCache.Store(c3l, c[3] + column, past);
-        PastCache.Store(c3h, c[3] + column + lanes, past);
-        PastCache.Store(c4l, c[4] + column, past);
-        PastCache.Store(c4h, c[4] + column + lanes, past);
-        PastCache.Store(c5l, c[5] + column, past);
-        PastCache.Store(c5h, c[5] + column + lanes, past);
-        PastCache.Store(c6l, c[6] + column, past);
-        PastCache.Store(c6h, c[6] + column + lanes, past);
-        PastCache.Store(c7l, c[7] + column, past);
-        PastCache.Store(c7h, c[7] + column + lanes, past);
-        PastCache.Store(c8l, c[8] + column, past);
-        PastCache.Store(c8h, c[8] + column + lanes, past);
-        PastCache.Store(c9l, c[9] + column, past);
-        PastCache.Store(c9h, c[9] + column + lanes, past);
-        PastCache.Store(c10l, c[10] + column, past);
-        PastCache.Store(c10h, c[10] + column + lanes, past);
-        PastCache.Store(c11l, c[11] + column, past);
-        PastCache.Store(c11h, c[11] + column + lanes, past);
+        Store(c0l, c0h, c[0] + column, past);
+        Store(c1l, c1h, c[1] + column, past);
+        Store(c2l, c2h, c[2] + column, past);
+        Store(c3l, c3h, c[3] + column, past);
+        Store(c4l, c4h, c[4] + column, past);
+        Store(c5l, c5h, c[5] + column, past);
+        Store(c6l, c6h, c[6] + column, past);
+        Store(c7l, c7h, c[7] + column, past);
+        Store(c8l, c8h, c[8] + column, past);
+        Store(c9l, c9h, c[9] + column, past);
+        Store(c10l, c10h, c[10] + column, past);
+        Store(c11l, c11h, c[11] + column, past);
+    }
+
+    /// <summary>One row of a tile: what lies in memory is added to both its vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add<TVector>(ref TVector low, ref TVector high, float* from) where TVector : unmanaged, ISimd<TVector>
+    {
+        low += TVector.Load(from);
+        high += TVector.Load(from + TVector.Count);
     }
 
     /// <summary>One row of a tile: sum += a·b over both its vectors.</summary>
@@ -317,5 +271,19 @@ internal static unsafe class RegisterTile
         var x = TVector.Create(a);
         TVector.AddProduct(ref lowSum, x, low);
         TVector.AddProduct(ref highSum, x, high);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Activate<TVector>(ref TVector low, ref TVector high, TVector factor) where TVector : unmanaged, ISimd<TVector>
+    {
+        low = Activation.Apply(low, factor);
+        high = Activation.Apply(high, factor);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store<TVector>(TVector low, TVector high, float* to, bool past) where TVector : unmanaged, ISimd<TVector>
+    {
+        PastCache.Store(low, to, past);
+        PastCache.Store(high, to + TVector.Count, past);
     }
 }

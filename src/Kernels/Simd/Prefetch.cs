@@ -1,0 +1,29 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
+namespace CudaKernels.Kernels.Simd;
+
+/// <summary>
+/// Asks for cache lines some time before they are read. The address may be any, also one that cannot be read. For lines the processor does not foresee:
+/// runs shorter than it takes to recognise one, or pages apart. Nothing happens on processors without the instruction.
+/// </summary>
+internal static unsafe class Prefetch
+{
+    public const int LineFloats = 16;
+
+    /// <summary>Into the first-level cache.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Near(void* line)
+    {
+        if (Sse.IsSupported)
+            Sse.Prefetch0(line);
+    }
+
+    /// <summary>Into the second-level cache.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Middle(void* line)
+    {
+        if (Sse.IsSupported)
+            Sse.Prefetch1(line);
+    }
+}
