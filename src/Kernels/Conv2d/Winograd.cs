@@ -81,8 +81,8 @@ internal static unsafe class Winograd
         long tiles = Tiles(problem.Batch, problem.Target.Height, problem.Target.Width);
         int chunk = Chunk(tiles, inChannels);
         int panels = (outChannels + width - 1) / width, panelFloats = WinogradMaps.Points * inChannels * width;
-        int panelsPerTask = Math.Min(Math.Max(2, KernelFloats / Math.Max(1, panelFloats)), (panels + threads - 1) / threads);
-        int panelGroups = (panels + panelsPerTask - 1) / panelsPerTask, columns = panelsPerTask * width;
+        int mostPanels = Math.Min(Math.Max(2, KernelFloats / Math.Max(1, panelFloats)), (panels * Math.Max(1, chunk / LeastOfChunk) + threads - 1) / threads);
+        int panelGroups = (panels + mostPanels - 1) / mostPanels, columns = (panels + panelGroups - 1) / panelGroups * width;
         int tileGroups = Math.Clamp((threads + panelGroups - 1) / panelGroups, 1, Math.Max(1, chunk / LeastOfTask));
         int rows = RegisterTile.Rows<TVector>(), most = Math.Max(LeastOfTask, SumFloats / WinogradMaps.Points / columns / rows * rows), depth = inChannels;
         int tilesOfTask = (chunk + tileGroups * rows - 1) / (tileGroups * rows) * rows, tilesAtOnce = tilesOfTask;
