@@ -61,12 +61,13 @@ public sealed class WinogradTests
         KernelTest.Close(Array.ConvertAll(expectedWeight, v => v + 1), test.Read(gradWeight), Tolerance.SumGradient, "gradWeight, added");
     }
 
-    [Theory, InlineData(8), InlineData(16)]
-    public void ResultsDoNotDependOnThreads(int lanes) => KernelTest.Deterministic(lanes, test =>
+    /// <summary>Few tiles, so that a thread has output channels of its own, and many, so that threads share all of them.</summary>
+    [Theory, InlineData(8, 30, 21), InlineData(16, 30, 21), InlineData(8, 90, 66), InlineData(16, 90, 66)]
+    public void ResultsDoNotDependOnThreads(int lanes, int height, int width) => KernelTest.Deterministic(lanes, test =>
     {
         var window = Window.Square(3, 1, 1);
-        TensorView x = test.Upload(KernelTest.Random(1, 2 * 30 * 21 * 40), 2, 30, 21, 40), weight = test.Upload(KernelTest.Random(2, 70 * 9 * 40), 70, 3, 3, 40);
-        TensorView y = test.Output(2, 30, 21, 70), gradX = test.Output(x.Shape), gradWeight = test.Output(weight.Shape);
+        TensorView x = test.Upload(KernelTest.Random(1, 2L * height * width * 40), 2, height, width, 40), weight = test.Upload(KernelTest.Random(2, 70 * 9 * 40), 70, 3, 3, 40);
+        TensorView y = test.Output(2, height, width, 70), gradX = test.Output(x.Shape), gradWeight = test.Output(weight.Shape);
         test.Run(new Conv2dForward(x, weight, default, y, window));
         test.Run(new Conv2dInputGradient(y, weight, gradX, window));
         test.Run(new Conv2dWeightGradient(x, y, gradWeight, window));
