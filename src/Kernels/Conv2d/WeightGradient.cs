@@ -180,12 +180,12 @@ internal static unsafe class WeightGradient
             int pixels = Math.Min(ahead.Pixels, ahead.PixelsAtOnce), gradients = Math.Min(ahead.Gradients, ahead.GradientsAtOnce);
             ahead.Pixels -= pixels;
             for (; pixels > 0; pixels--, ahead.Pixel++)
-                for (int value = 0; value < Width; value += Prefetch.LineFloats)
-                    Prefetch.Near(*ahead.Pixel + ahead.Channel + value);
+                for (int value = 0; value < Width; value += CacheLine.Floats)
+                    CacheLine.FetchNear(*ahead.Pixel + ahead.Channel + value);
             ahead.Gradients -= gradients;
             for (; gradients > 0; gradients--, ahead.Gradient += Problem.GradPixel)
-                for (int channel = 0; channel < Problem.OutChannels; channel += Prefetch.LineFloats)
-                    Prefetch.Middle(ahead.Gradient + channel);
+                for (int channel = 0; channel < Problem.OutChannels; channel += CacheLine.Floats)
+                    CacheLine.FetchMiddle(ahead.Gradient + channel);
         }
 
         /// <summary>gradY of a chunk as tiles of Rows channels; channels behind the last one repeat it, as the tile's rows do.</summary>

@@ -92,7 +92,7 @@ internal static unsafe class Winograd
             depth = Math.Min(inChannels, Math.Max(1, NearKernelFloats / WinogradMaps.Points / columns / PackedRows) * PackedRows);
         WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(tilesAtOnce, columns);
 
-        int kernelPoint = checked(columns * depth + WinogradTiles.LineFloats), workerFloats = checked(WinogradMaps.Points * kernelPoint + WinogradTiles.LineFloats);
+        int kernelPoint = checked(columns * depth + CacheLine.Floats), workerFloats = checked(WinogradMaps.Points * kernelPoint + CacheLine.Floats);
         using var domain = new Scratch(device, new Shape(sources.Floats), DType.F32, owner);
         using var kernels = new Scratch(device, new Shape(threads, workerFloats), DType.F32, owner);
         using var sumDomain = new Scratch(device, new Shape(threads, sums.Floats), DType.F32, owner);

@@ -10,13 +10,10 @@ namespace CudaKernels.Kernels;
 /// </summary>
 internal readonly unsafe struct WinogradTiles
 {
-    /// <summary>Of a cache line.</summary>
-    public const int LineFloats = 16;
-
     private WinogradTiles(int panel, nint panelStride, nint tileStride, long floats)
     {
         (Panel, PanelStride, TileStride) = (panel, panelStride, tileStride);
-        Point = (nint)((floats + 4 * LineFloats - 1) / (4 * LineFloats) * (4 * LineFloats) + LineFloats);
+        Point = (nint)((floats + 4 * CacheLine.Floats - 1) / (4 * CacheLine.Floats) * (4 * CacheLine.Floats) + CacheLine.Floats);
     }
 
     public int Panel { get; }

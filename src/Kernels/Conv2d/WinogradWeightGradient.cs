@@ -38,7 +38,7 @@ internal static unsafe class WinogradWeightGradient
         int rowTilesPerTask = (rowTiles + rowGroups - 1) / rowGroups;
         rowGroups = (rowTiles + rowTilesPerTask - 1) / rowTilesPerTask; // none is empty
         int tasks = panelGroups * rowGroups;
-        int sumPoint = rowTilesPerTask * rows * columns + WinogradTiles.LineFloats, sumFloats = checked(WinogradMaps.Points * sumPoint);
+        int sumPoint = rowTilesPerTask * rows * columns + CacheLine.Floats, sumFloats = checked(WinogradMaps.Points * sumPoint);
 
         using var domain = new Scratch(device, new Shape(gradients.Floats), DType.F32, owner);
         using var sourceDomain = new Scratch(device, new Shape(threads, sources.Floats), DType.F32, owner);

@@ -4,16 +4,16 @@ using System.Runtime.Intrinsics.X86;
 namespace CudaKernels.Kernels.Simd;
 
 /// <summary>
-/// Asks for cache lines some time before they are read. The address may be any, also one that cannot be read. For lines the processor does not foresee:
+/// The line of the caches, and how to ask for one some time before it is read. The address may be any, also one that cannot be read. For lines the processor does not foresee:
 /// runs shorter than it takes to recognise one, or pages apart. Nothing happens on processors without the instruction.
 /// </summary>
-internal static unsafe class Prefetch
+internal static unsafe class CacheLine
 {
-    public const int LineFloats = 16;
+    public const int Floats = 16;
 
     /// <summary>Into the first-level cache.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Near(void* line)
+    public static void FetchNear(void* line)
     {
         if (Sse.IsSupported)
             Sse.Prefetch0(line);
@@ -21,7 +21,7 @@ internal static unsafe class Prefetch
 
     /// <summary>Into the second-level cache.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Middle(void* line)
+    public static void FetchMiddle(void* line)
     {
         if (Sse.IsSupported)
             Sse.Prefetch1(line);
