@@ -8,8 +8,8 @@ namespace CudaKernels.Kernels;
 /// gradWeight (K,3,3,C) (+)= the gradient of <see cref="Winograd"/> in its kernels: with Z = A gradY Aᵀ and V = Bᵀ x B of each tile,
 ///   Gᵀ [ Σ_tiles Z ⊙ V ] G:
 /// at each of 36 points a product (out, tile) x (tile, in). Tiles go in chunks; the Z of a chunk are mapped for all, the V of two panels of input
-/// channels by the task that needs them, and both stay in the caches together with what other cores need. Sums over chunks are added in
-/// order. Where one chunk is all, the sums of a task are mapped back while they are fresh and never leave its scratch.
+/// channels by the task that needs them, or for all where there are fewer such panels than threads; both stay in the caches together with what other cores
+/// need. Sums over chunks are added in order. Where one chunk is all, the sums of a task are mapped back while they are fresh and never leave its scratch.
 /// </summary>
 internal static unsafe class WinogradWeightGradient
 {
@@ -32,7 +32,9 @@ internal static unsafe class WinogradWeightGradient
         long tiles = Winograd.Tiles(batch, gradY.Height, gradY.Width);
         int columns = Math.Min(PanelsPerTask, (inChannels + width - 1) / width) * width, panelGroups = (inChannels + columns - 1) / columns;
         int chunk = Winograd.Chunk(tiles, outChannels + columns);
-        WinogradTiles sources = WinogradTiles.Panels(chunk, columns, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
+        bool forAll = panelGroups < threads;
+        int sourceSets = forAll ? 1 : threads;
+        WinogradTiles sources = WinogradTiles.Panels(chunk, forAll ? inChannels : columns, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
         int rows = RegisterTile.Rows<TVector>(), rowTiles = (outChannels + rows - 1) / rows;
         int rowGroups = Math.Min(rowTiles, Math.Max((outChannels + RowsPerTask - 1) / RowsPerTask, (threads + panelGroups - 1) / panelGroups));
         int rowTilesPerTask = (rowTiles + rowGroups - 1) / rowGroups;
@@ -41,12 +43,12 @@ internal static unsafe class WinogradWeightGradient
         int sumPoint = rowTilesPerTask * rows * columns + CacheLine.Floats, sumFloats = checked(WinogradMaps.Points * sumPoint);
 
         using var domain = new Scratch(device, new Shape(gradients.Floats), DType.F32, owner);
-        using var sourceDomain = new Scratch(device, new Shape(threads, sources.Floats), DType.F32, owner);
+        using var sourceDomain = new Scratch(device, new Shape(sourceSets, sources.Floats), DType.F32, owner);
         using var sums = new Scratch(device, new Shape(chunk == tiles ? threads : tasks, sumFloats), DType.F32, owner);
         using var zeros = new Scratch(device, new Shape(Math.Max(inChannels, outChannels)), DType.F32, owner);
         new Span<float>(zeros.F32, Math.Max(inChannels, outChannels)).Clear();
         if (inChannels % width != 0)
-            new Span<float>(sourceDomain.F32, threads * sources.Floats).Clear(); // columns behind the last channel are computed with
+            new Span<float>(sourceDomain.F32, sourceSets * sources.Floats).Clear(); // columns behind the last channel are computed with
         var body = new Body
         {
             X = x,
@@ -56,6 +58,7 @@ internal static unsafe class WinogradWeightGradient
             Sources = sources,
             Gradients = gradients,
             SourceDomain = sourceDomain.F32,
+            SourcesForAll = forAll,
             GradientDomain = domain.F32,
             Zeros = zeros.F32,
             Sums = sums.F32,
@@ -73,7 +76,7 @@ internal static unsafe class WinogradWeightGradient
             body.First = first;
             body.Tiles = (int)Math.Min(chunk, tiles - first);
             body.IsLast = first + chunk >= tiles;
-            device.Team.For(body.Tiles, new GradientBody<TVector> { Shared = body });
+            device.Team.For(body.Tiles, new TileBody<TVector> { Shared = body });
             device.Team.For(tasks, new ProductBody<TVector> { Shared = body });
         }
     }
@@ -86,14 +89,21 @@ internal static unsafe class WinogradWeightGradient
         public float* SourceDomain, GradientDomain, Zeros, Sums, GradWeight;
         public int SumFloats, SumPoint, Columns, Rows, RowGroups, Tiles;
         public long First;
-        public bool OneChunk, IsLast, Accumulate;
+        public bool SourcesForAll, OneChunk, IsLast, Accumulate;
 
         /// <summary>Of a tile of this chunk.</summary>
         public readonly (int Image, int Y, int X) Place(int tile) => Winograd.Place(First + tile, GradY.Height, GradY.Width);
+
+        /// <summary>Some channels of the input of a tile.</summary>
+        public readonly void MapSource<TVector>(int tile, int channel, int channels, float* sources) where TVector : unmanaged, ISimd<TVector>
+        {
+            var (image, y, x) = Place(tile);
+            Sources.Forward<WinogradMaps.Image, TVector>(X, image, y - PadY, x - PadX, channel, channels, tile, sources, Zeros);
+        }
     }
 
-    /// <summary>One tile of the gradient a task.</summary>
-    private struct GradientBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
+    /// <summary>One tile of the gradient a task, and of the input where that is mapped for all.</summary>
+    private struct TileBody<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
         public Body Shared;
 
@@ -103,6 +113,8 @@ internal static unsafe class WinogradWeightGradient
             {
                 var (image, y, x) = Shared.Place(tile);
                 Shared.Gradients.Forward<WinogradMaps.SumGradient, TVector>(Shared.GradY, image, y, x, 0, Shared.GradY.Channels, tile, Shared.GradientDomain, Shared.Zeros);
+                if (Shared.SourcesForAll)
+                    Shared.MapSource<TVector>(tile, 0, Shared.X.Channels, Shared.SourceDomain);
             }
         }
     }
@@ -115,18 +127,20 @@ internal static unsafe class WinogradWeightGradient
         public readonly void Invoke(int start, int end, int worker)
         {
             int width = RegisterTile.Width<TVector>(), outChannels = Shared.GradY.Channels, mapped = -1;
-            float* sources = Shared.SourceDomain + (nint)worker * Shared.Sources.Floats;
+            float* sources = Shared.SourceDomain + (Shared.SourcesForAll ? 0 : (nint)worker * Shared.Sources.Floats);
             for (int task = start; task < end; task++)
             {
                 int group = task / Shared.RowGroups, first = task % Shared.RowGroups * Shared.Rows, last = Math.Min(outChannels, first + Shared.Rows);
                 int channel = group * Shared.Columns, channels = Math.Min(Shared.Columns, Shared.X.Channels - channel);
-                if (mapped != group)
-                    MapSources(channel, channels, sources);
+                if (!Shared.SourcesForAll && mapped != group)
+                    for (int tile = 0; tile < Shared.Tiles; tile++)
+                        Shared.MapSource<TVector>(tile, channel, channels, sources);
                 mapped = group;
+                int column = Shared.SourcesForAll ? channel : 0;
                 float* sums = Shared.Sums + (nint)(Shared.OneChunk ? worker : task) * Shared.SumFloats;
                 for (int point = 0; point < WinogradMaps.Points; point++)
                     for (int panel = 0; panel < channels; panel += width)
-                        Multiply(sources + point * Shared.Sources.Point + Shared.Sources.At(0, panel), Shared.GradientDomain + point * Shared.Gradients.Point,
+                        Multiply(sources + point * Shared.Sources.Point + Shared.Sources.At(0, column + panel), Shared.GradientDomain + point * Shared.Gradients.Point,
                             first, last, sums + (nint)point * Shared.SumPoint + panel);
                 if (!Shared.IsLast)
                     continue;
@@ -138,15 +152,6 @@ internal static unsafe class WinogradWeightGradient
                     Write<TVector>(from, to, 0, whole);
                     Write<F32x1>(from, to, whole, channels);
                 }
-            }
-        }
-
-        private readonly void MapSources(int channel, int channels, float* sources)
-        {
-            for (int tile = 0; tile < Shared.Tiles; tile++)
-            {
-                var (image, y, x) = Shared.Place(tile);
-                Shared.Sources.Forward<WinogradMaps.Image, TVector>(Shared.X, image, y - Shared.PadY, x - Shared.PadX, channel, channels, tile, sources, Shared.Zeros);
             }
         }
 
