@@ -30,8 +30,8 @@ internal static unsafe class WinogradWeightGradient
         device.Note("minimal filtering");
         int inChannels = x.Channels, outChannels = gradY.Channels, threads = device.Team.Threads, width = RegisterTile.Width<TVector>();
         long tiles = Winograd.Tiles(batch, gradY.Height, gradY.Width);
-        int columns = Math.Min(PanelsPerTask, (inChannels + width - 1) / width) * width, panelGroups = (inChannels + columns - 1) / columns;
-        int chunk = Winograd.Chunk(tiles, outChannels + columns);
+        int panels = (inChannels + width - 1) / width, chunk = Winograd.Chunk(tiles, outChannels + Math.Min(PanelsPerTask, panels) * width);
+        int columns = Math.Min(PanelsPerTask, (panels + threads - 1) / threads) * width, panelGroups = (inChannels + columns - 1) / columns;
         bool forAll = panelGroups < threads;
         int sourceSets = forAll ? 1 : threads;
         WinogradTiles sources = WinogradTiles.Panels(chunk, forAll ? inChannels : columns, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
