@@ -33,10 +33,10 @@ internal static unsafe class RowWeightGradient
         where TVector : unmanaged, ISimd<TVector>
     {
         device.Note("product along rows");
-        int threads = device.Team.Threads, width = RegisterTile.Width<TVector>(), lines = checked(z.Batch * z.OutHeight), splits = Math.Clamp(lines / RowsPerSplit, 1, MaxSplits);
+        int width = RegisterTile.Width<TVector>(), lines = checked(z.Batch * z.OutHeight), splits = Math.Clamp(lines / RowsPerSplit, 1, MaxSplits);
         int columns = z.Window.Area * z.InChannels, sumWidth = GemmBlock.WholePanels<TVector>(z.OutChannels), step = z.Window.StrideX * z.InChannels;
         using var sums = new Scratch(device, new Shape(splits, columns, sumWidth), DType.F32, owner);
-        using var panels = new Scratch(device, new Shape(threads, MaxDepth * width), DType.F32, owner);
+        using var panels = new WorkerScratch(device, (long)MaxDepth * width * sizeof(float), owner);
         using var zeros = new Scratch(device, new Shape(MaxDepth * step), DType.F32, owner);
         new Span<float>(zeros.F32, MaxDepth * step).Clear();
         if (lines == 0)
@@ -47,7 +47,7 @@ internal static unsafe class RowWeightGradient
             Source = source,
             GradY = gradY,
             Sums = sums.F32,
-            Panels = panels.F32,
+            Panels = panels.Memory,
             Zeros = zeros.F32,
             Lines = lines,
             Splits = splits,
@@ -71,7 +71,8 @@ internal static unsafe class RowWeightGradient
     private struct Body<TVector> : IRangeBody where TVector : unmanaged, ISimd<TVector>
     {
         public Conv2dShapes Shapes;
-        public float* Source, GradY, Sums, Panels, Zeros;
+        public float* Source, GradY, Sums, Zeros;
+        public WorkerMemory Panels;
         public int Lines, Splits, Columns, SumWidth, Step;
 
         [SkipLocalsInit]
@@ -80,7 +81,7 @@ internal static unsafe class RowWeightGradient
             float** runs = stackalloc float*[MostKernelRows];
             int width = RegisterTile.Width<TVector>(), outWidth = Shapes.OutWidth, channels = Shapes.OutChannels;
             int pieces = (outWidth + MaxDepth - 1) / MaxDepth, depth = (outWidth + pieces - 1) / pieces;
-            float* panel = Panels + (nint)worker * MaxDepth * width;                         // (q, Width)
+            float* panel = Panels.Floats(worker);                                            // (q, Width)
             for (int split = start; split < end; split++)
             {
                 int first = (int)((long)Lines * split / Splits), last = (int)(Lines * (split + 1L) / Splits);

@@ -67,14 +67,12 @@ internal static unsafe class WeightGradient
 
         using var partials = new Scratch(device, new Shape(splits - 1, checked((int)floats)), DType.F32, owner);
         int packedFloats = chunk * tiles * rows, panelFloats = (chunk + 1) * width;
-        int workerBytes = ((packedFloats + panelFloats) * sizeof(float) + (chunk + tiles * rows) * sizeof(float*) + 63) / 64 * 64;
-        using var scratch = new Scratch(device, new Shape(threads, workerBytes), DType.U8, owner);
+        using var own = new WorkerScratch(device, (packedFloats + panelFloats) * sizeof(float) + (chunk + tiles * rows) * sizeof(float*), owner);
         device.Team.For(splits * columnGroups, new Body<TVector>
         {
             Problem = problem,
             Partials = partials.F32,
-            Scratch = scratch.U8,
-            WorkerBytes = workerBytes,
+            Own = own.Memory,
             Splits = splits,
             ColumnGroups = columnGroups,
             Panels = panels,
@@ -100,8 +98,8 @@ internal static unsafe class WeightGradient
     {
         public WeightGradientProblem Problem;
         public float* Partials;
-        public byte* Scratch;
-        public int WorkerBytes, Splits, ColumnGroups, Panels, Chunk, Tiles;
+        public WorkerMemory Own;
+        public int Splits, ColumnGroups, Panels, Chunk, Tiles;
 
         private static int Rows => RegisterTile.Rows<TVector>();
 
@@ -110,7 +108,7 @@ internal static unsafe class WeightGradient
         [SkipLocalsInit]
         public readonly void Invoke(int start, int end, int worker)
         {
-            var packed = (float*)(Scratch + (nint)worker * WorkerBytes);                     // (tile, pixel, Rows)
+            float* packed = Own.Floats(worker);                                              // (tile, pixel, Rows)
             float* panel = packed + (nint)Chunk * Tiles * Rows;                              // (pixel, Width), and one row more
             var pixels = (float**)(panel + (nint)(Chunk + 1) * Width);                       // (pixel): where a tap reads
             float** targets = pixels + Chunk;                                                // (tile, row of the tile)

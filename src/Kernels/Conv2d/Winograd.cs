@@ -92,10 +92,9 @@ internal static unsafe class Winograd
             depth = Math.Min(inChannels, Math.Max(1, NearKernelFloats / WinogradMaps.Points / columns / PackedRows) * PackedRows);
         WinogradTiles sources = WinogradTiles.Rows(chunk, inChannels), sums = WinogradTiles.Rows(tilesAtOnce, columns);
 
-        int kernelPoint = checked(columns * depth + CacheLine.Floats), workerFloats = checked(WinogradMaps.Points * kernelPoint + CacheLine.Floats);
+        int kernelPoint = checked(columns * depth + CacheLine.Floats), kernelFloats = checked(WinogradMaps.Points * kernelPoint);
         using var domain = new Scratch(device, new Shape(sources.Floats), DType.F32, owner);
-        using var kernels = new Scratch(device, new Shape(threads, workerFloats), DType.F32, owner);
-        using var sumDomain = new Scratch(device, new Shape(threads, sums.Floats), DType.F32, owner);
+        using var own = new WorkerScratch(device, ((long)CacheLine.Floats + kernelFloats + sums.Floats) * sizeof(float), owner);
         using var zeros = new Scratch(device, new Shape(inChannels), DType.F32, owner);
         new Span<float>(zeros.F32, inChannels).Clear();
         var body = new Body
@@ -104,10 +103,8 @@ internal static unsafe class Winograd
             Sources = sources,
             Sums = sums,
             SourceDomain = domain.F32,
-            SumDomain = sumDomain.F32,
-            Kernels = kernels.F32,
+            Own = own.Memory,
             KernelPoint = kernelPoint,
-            WorkerFloats = workerFloats,
             Zeros = zeros.F32,
             Columns = columns,
             Depth = depth,
@@ -129,16 +126,19 @@ internal static unsafe class Winograd
     {
         public WinogradProblem Problem;
         public WinogradTiles Sources, Sums;
-        public float* SourceDomain, SumDomain, Kernels, Zeros;
-        public int KernelPoint, WorkerFloats, Columns, Depth, Tiles, TilesOfTask, TilesAtOnce;
+        public float* SourceDomain, Zeros;
+        public WorkerMemory Own;
+        public int KernelPoint, Columns, Depth, Tiles, TilesOfTask, TilesAtOnce;
         public long First;
 
         public readonly int TileGroups => (Tiles + TilesOfTask - 1) / TilesOfTask;
 
-        public readonly float* KernelsOf(int worker) => Kernels + (nint)worker * WorkerFloats;
+        /// <summary>Which kernels a worker has mapped: their group times all input channels plus their first one, -1 for none.</summary>
+        public readonly int* Mapped(int worker) => (int*)Own.Bytes(worker);
 
-        /// <summary>Which kernels a thread has mapped, behind them: their group times all input channels plus their first one, -1 for none.</summary>
-        public readonly int* Mapped(int worker) => (int*)(KernelsOf(worker) + WinogradMaps.Points * KernelPoint);
+        public readonly float* Kernels(int worker) => Own.Floats(worker) + CacheLine.Floats;
+
+        public readonly float* SumDomain(int worker) => Kernels(worker) + WinogradMaps.Points * KernelPoint;
 
         /// <summary>Of a tile of this chunk.</summary>
         public readonly (int Image, int Y, int X) Place(int tile) => Winograd.Place(First + tile, Problem.Target.Height, Problem.Target.Width);
@@ -168,7 +168,7 @@ internal static unsafe class Winograd
         public readonly void Invoke(int start, int end, int worker)
         {
             int outChannels = Shared.Problem.Target.Channels, inChannels = Shared.Problem.Source.Channels;
-            float* kernels = Shared.KernelsOf(worker), sums = Shared.SumDomain + (nint)worker * Shared.Sums.Floats;
+            float* kernels = Shared.Kernels(worker), sums = Shared.SumDomain(worker);
             int* mapped = Shared.Mapped(worker);
             int tileGroups = Shared.TileGroups, tasksAtOnce = Shared.TilesAtOnce / Shared.TilesOfTask;
             for (int task = start, tasks; task < end; task += tasks)

@@ -32,8 +32,7 @@ internal static unsafe class WinogradWeightGradient
         long tiles = Winograd.Tiles(batch, gradY.Height, gradY.Width);
         int panels = (inChannels + width - 1) / width, chunk = Winograd.Chunk(tiles, outChannels + Math.Min(PanelsPerTask, panels) * width);
         int columns = Math.Min(PanelsPerTask, (panels + threads - 1) / threads) * width, panelGroups = (inChannels + columns - 1) / columns;
-        bool forAll = panelGroups < threads;
-        int sourceSets = forAll ? 1 : threads;
+        bool forAll = panelGroups < threads, oneChunk = chunk == tiles;
         WinogradTiles sources = WinogradTiles.Panels(chunk, forAll ? inChannels : columns, width), gradients = WinogradTiles.Panels(chunk, outChannels, width);
         int rows = RegisterTile.Rows<TVector>(), rowTiles = (outChannels + rows - 1) / rows;
         int rowGroups = Math.Min(rowTiles, Math.Max((outChannels + RowsPerTask - 1) / RowsPerTask, (threads + panelGroups - 1) / panelGroups));
@@ -43,12 +42,15 @@ internal static unsafe class WinogradWeightGradient
         int sumPoint = rowTilesPerTask * rows * columns + CacheLine.Floats, sumFloats = checked(WinogradMaps.Points * sumPoint);
 
         using var domain = new Scratch(device, new Shape(gradients.Floats), DType.F32, owner);
-        using var sourceDomain = new Scratch(device, new Shape(sourceSets, sources.Floats), DType.F32, owner);
-        using var sums = new Scratch(device, new Shape(chunk == tiles ? threads : tasks, sumFloats), DType.F32, owner);
+        int ownSources = forAll ? 0 : sources.Floats, ownSums = oneChunk ? sumFloats : 0;
+        using var own = new WorkerScratch(device, ((long)ownSources + ownSums) * sizeof(float), owner);
+        using var sourceDomain = new Scratch(device, new Shape(sources.Floats - ownSources), DType.F32, owner);
+        using var sums = new Scratch(device, new Shape(tasks, sumFloats - ownSums), DType.F32, owner);
         using var zeros = new Scratch(device, new Shape(Math.Max(inChannels, outChannels)), DType.F32, owner);
         new Span<float>(zeros.F32, Math.Max(inChannels, outChannels)).Clear();
-        if (inChannels % width != 0)
-            new Span<float>(sourceDomain.F32, sourceSets * sources.Floats).Clear(); // columns behind the last channel are computed with
+        if (inChannels % width != 0) // columns behind the last channel are computed with
+            for (int set = 0; set < (forAll ? 1 : threads); set++)
+                new Span<float>(forAll ? sourceDomain.F32 : own.Memory.Floats(set), sources.Floats).Clear();
         var body = new Body
         {
             X = x,
@@ -57,6 +59,8 @@ internal static unsafe class WinogradWeightGradient
             PadX = padX,
             Sources = sources,
             Gradients = gradients,
+            Own = own.Memory,
+            OwnSources = ownSources,
             SourceDomain = sourceDomain.F32,
             SourcesForAll = forAll,
             GradientDomain = domain.F32,
@@ -67,7 +71,7 @@ internal static unsafe class WinogradWeightGradient
             Columns = columns,
             Rows = rowTilesPerTask * rows,
             RowGroups = rowGroups,
-            OneChunk = chunk == tiles,
+            OneChunk = oneChunk,
             GradWeight = gradWeight,
             Accumulate = accumulate,
         };
@@ -87,7 +91,8 @@ internal static unsafe class WinogradWeightGradient
         public int PadY, PadX;
         public WinogradTiles Sources, Gradients;
         public float* SourceDomain, GradientDomain, Zeros, Sums, GradWeight;
-        public int SumFloats, SumPoint, Columns, Rows, RowGroups, Tiles;
+        public WorkerMemory Own;
+        public int OwnSources, SumFloats, SumPoint, Columns, Rows, RowGroups, Tiles;
         public long First;
         public bool SourcesForAll, OneChunk, IsLast, Accumulate;
 
@@ -127,7 +132,7 @@ internal static unsafe class WinogradWeightGradient
         public readonly void Invoke(int start, int end, int worker)
         {
             int width = RegisterTile.Width<TVector>(), outChannels = Shared.GradY.Channels, mapped = -1;
-            float* sources = Shared.SourceDomain + (Shared.SourcesForAll ? 0 : (nint)worker * Shared.Sources.Floats);
+            float* own = Shared.Own.Floats(worker), sources = Shared.SourcesForAll ? Shared.SourceDomain : own;
             for (int task = start; task < end; task++)
             {
                 int group = task / Shared.RowGroups, first = task % Shared.RowGroups * Shared.Rows, last = Math.Min(outChannels, first + Shared.Rows);
@@ -137,7 +142,7 @@ internal static unsafe class WinogradWeightGradient
                         Shared.MapSource<TVector>(tile, channel, channels, sources);
                 mapped = group;
                 int column = Shared.SourcesForAll ? channel : 0;
-                float* sums = Shared.Sums + (nint)(Shared.OneChunk ? worker : task) * Shared.SumFloats;
+                float* sums = Shared.OneChunk ? own + Shared.OwnSources : Shared.Sums + (nint)task * Shared.SumFloats;
                 for (int point = 0; point < WinogradMaps.Points; point++)
                     for (int panel = 0; panel < channels; panel += width)
                         Multiply(sources + point * Shared.Sources.Point + Shared.Sources.At(0, column + panel), Shared.GradientDomain + point * Shared.Gradients.Point,

@@ -83,7 +83,7 @@ internal readonly record struct DeformConv2dWeightGradient(
             long packedLength = GemmBlock.PackedFloats<TVector>(BlockColumns, chunk);
             using var scratch = new DeformScratch(device, shapes, chunk);
             using var transposed = new Scratch(device, new Shape(conv.OutChannels, stride), DType.F32, nameof(DeformConv2dWeightGradient));
-            using var packed = new Scratch(device, new Shape(device.Team.Threads, checked((int)packedLength)), DType.F32, nameof(DeformConv2dWeightGradient));
+            using var packed = new WorkerScratch(device, packedLength * sizeof(float), nameof(DeformConv2dWeightGradient));
             var sampler = new DeformSampler(shapes, op.Offset.F32, op.Mask.F32);
             var gather = new DeformGather<TVector>(shapes, op.X.F32, scratch.Zeros);
             for (long first = 0; first < conv.Outputs; first += chunk)
@@ -92,7 +92,7 @@ internal readonly record struct DeformConv2dWeightGradient(
                 device.Team.For((count + TaskPixels - 1) / TaskPixels, new ChunkColumns<TVector>(
                     shapes, sampler, gather, op.GradY.F32, scratch.Samples, scratch.Columns, transposed.F32, stride, first, count));
                 device.Team.For(conv.Groups * blocks, new Product<TVector>(
-                    shapes, scratch.Columns, transposed.F32, stride, packed.F32, packedLength, op.GradWeight.F32, count, blocks, op.Accumulate || first > 0));
+                    shapes, scratch.Columns, transposed.F32, stride, packed.Memory, op.GradWeight.F32, count, blocks, op.Accumulate || first > 0));
             }
         }
     }
@@ -122,14 +122,14 @@ internal readonly record struct DeformConv2dWeightGradient(
 
     /// <summary>One block of columns of one group's gradWeight (K/groups, taps · C/groups).</summary>
     private readonly unsafe struct Product<TVector>(
-        DeformShapes shapes, float* columns, float* transposed, int stride, float* packed, long packedLength, float* gradWeight,
+        DeformShapes shapes, float* columns, float* transposed, int stride, WorkerMemory packed, float* gradWeight,
         int pixels, int blocks, bool accumulate) : IRangeBody
         where TVector : unmanaged, ISimd<TVector>
     {
         public void Invoke(int start, int end, int worker)
         {
             int depth = shapes.GroupDepth, groupOut = shapes.Conv.GroupOut;
-            float* own = packed + worker * packedLength;
+            float* own = packed.Floats(worker);
             for (int task = start; task < end; task++)
             {
                 int group = task / blocks, column = task % blocks * BlockColumns, count = Math.Min(BlockColumns, depth - column);

@@ -9,6 +9,7 @@ internal abstract class MemoryPool(Device device) : IDisposable
     private readonly Dictionary<long, Stack<DeviceBuffer>> free = [];
     private readonly HashSet<DeviceBuffer> live = [];
     private readonly Lock gate = new();
+    private DeviceBuffer? workers; // live or free; no other request gets it
 
     protected Device Device { get; } = device;
 
@@ -36,11 +37,26 @@ internal abstract class MemoryPool(Device device) : IDisposable
                 block = Create(size, owner);
             else
                 CachedBytes -= size;
-            block.Owner = owner;
-            live.Add(block);
-            LiveBytes += size;
-            PeakBytes = Math.Max(PeakBytes, LiveBytes);
-            return block;
+            return Live(block, owner);
+        }
+    }
+
+    /// <summary>The block that the workers of a device divide (<see cref="WorkerScratch"/>): always the same one, until one asks for more than it has.</summary>
+    public DeviceBuffer RentForWorkers(long bytes, string owner)
+    {
+        lock (gate)
+        {
+            Requests++;
+            if (workers is not null && live.Contains(workers))
+                throw new KernelException($"{owner}: the memory of the workers is in use by {workers.Owner}; rent it once a kernel");
+            if (workers is null || workers.Bytes < bytes)
+            {
+                DropWorkers();
+                workers = Create(SizeClass(bytes), owner);
+            }
+            else
+                CachedBytes -= workers.Bytes;
+            return Live(workers, owner);
         }
     }
 
@@ -51,11 +67,13 @@ internal abstract class MemoryPool(Device device) : IDisposable
             if (!live.Remove(block))
                 throw new KernelException($"MemoryPool: a block of {block.Bytes} bytes was returned twice");
             block.Owner = null;
+            LiveBytes -= block.Bytes;
+            CachedBytes += block.Bytes;
+            if (block == workers)
+                return;
             if (!free.TryGetValue(block.Bytes, out var stack))
                 free[block.Bytes] = stack = new Stack<DeviceBuffer>();
             stack.Push(block);
-            LiveBytes -= block.Bytes;
-            CachedBytes += block.Bytes;
         }
     }
 
@@ -67,6 +85,8 @@ internal abstract class MemoryPool(Device device) : IDisposable
             foreach (var stack in free.Values)
                 while (stack.TryPop(out var block))
                     Free(block);
+            if (workers is not null && !live.Contains(workers))
+                DropWorkers();
             CachedBytes = 0;
         }
     }
@@ -103,6 +123,24 @@ internal abstract class MemoryPool(Device device) : IDisposable
     }
 
     protected static string Size(long bytes) => bytes >= 1 << 20 ? $"{bytes >> 20} MiB" : $"{(bytes + 1023) >> 10} KiB";
+
+    private DeviceBuffer Live(DeviceBuffer block, string owner)
+    {
+        block.Owner = owner;
+        live.Add(block);
+        LiveBytes += block.Bytes;
+        PeakBytes = Math.Max(PeakBytes, LiveBytes);
+        return block;
+    }
+
+    private void DropWorkers()
+    {
+        if (workers is null)
+            return;
+        Free(workers);
+        CachedBytes -= workers.Bytes;
+        workers = null;
+    }
 
     private DeviceBuffer Create(long size, string owner)
     {

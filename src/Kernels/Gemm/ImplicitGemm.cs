@@ -22,16 +22,17 @@ internal static unsafe class ImplicitGemm
         if (tiles == 0 || gather.Columns == 0)
             return;
         var layout = new PanelLayout(gather.Taps, gather.Run, gather.Channels, gather.Columns, RegisterTile.Width<TVector>());
-        int threads = device.Team.Threads, tilesPerBlock = Math.Max(1, RowsPerBlock / height);
+        int tilesPerBlock = Math.Max(1, RowsPerBlock / height);
         int rowBlocks = (tiles + tilesPerBlock - 1) / tilesPerBlock;
         tilesPerBlock = (tiles + rowBlocks - 1) / rowBlocks;
 
-        int tableBytes = (tilesPerBlock * height * (gather.Taps + 1) * sizeof(float*) + tilesPerBlock + 63) / 64 * 64;
+        long tableBytes = tilesPerBlock * height * (gather.Taps + 1L) * sizeof(float*) + tilesPerBlock;
         int padding = gather.ChannelStep == 1 ? layout.Run * gather.Channels : 0;            // a matrix read by columns has no padding
         int zeroBytes = (padding * sizeof(float) + 63) / 64 * 64, offsetBytes = gather.Taps * sizeof(nint);
         using var packed = new Scratch(device, new Shape(checked((int)layout.Floats)), DType.F32, owner);
-        using var scratch = new Scratch(device, new Shape(checked(threads * tableBytes + zeroBytes + offsetBytes)), DType.U8, owner);
-        var zeros = (float*)(scratch.U8 + threads * tableBytes);
+        using var tables = new WorkerScratch(device, tableBytes, owner);
+        using var scratch = new Scratch(device, new Shape(checked(zeroBytes + offsetBytes)), DType.U8, owner);
+        var zeros = (float*)scratch.U8;
         new Span<byte>(zeros, zeroBytes).Clear();
 
         device.Team.For(layout.Blocks * layout.Panels, new PackBody<TVector> { Gather = gather, Layout = layout, Packed = packed.F32 });
@@ -40,8 +41,7 @@ internal static unsafe class ImplicitGemm
             Gather = gather,
             Layout = layout,
             Packed = packed.F32,
-            Tables = scratch.U8,
-            TableBytes = tableBytes,
+            Tables = tables.Memory,
             Zeros = zeros,
             Reach = new(gather, (nint*)((byte*)zeros + zeroBytes)),
             Tiles = tiles,
@@ -86,14 +86,14 @@ internal static unsafe class ImplicitGemm
         public PanelLayout Layout;
         public TapReach Reach;
         public float* Packed, Zeros;
-        public byte* Tables;
-        public int TableBytes, Tiles, TilesPerBlock, RowBlocks;
+        public WorkerMemory Tables;
+        public int Tiles, TilesPerBlock, RowBlocks;
         public bool Past;
 
         public readonly void Invoke(int start, int end, int worker)
         {
             int height = RegisterTile.Rows<TVector>(), panels = Layout.Panels;
-            var sources = (float**)(Tables + (nint)worker * TableBytes);                     // (tile, tap, row of the tile)
+            var sources = (float**)Tables.Bytes(worker);                                     // (tile, tap, row of the tile)
             float** targets = sources + TilesPerBlock * height * Gather.Taps;                // (tile, row of the tile)
             var inside = (bool*)(targets + TilesPerBlock * height);                          // (tile): runs of taps are contiguous
             for (int task = start, last; task < end; task = last)
