@@ -7,7 +7,7 @@ namespace CudaKernels.Kernels;
 /// <summary>
 /// gradWeight (K,3,3,C) (+)= the gradient of <see cref="Winograd"/> in its kernels: with Z = A gradY Aᵀ and V = Bᵀ x B of each tile,
 ///   Gᵀ [ Σ_tiles Z ⊙ V ] G:
-/// at each of 36 points a product (out, tile) x (tile, in). Tiles go in chunks; the Z of a chunk are mapped for all, the V of two panels of input
+/// at each of 36 points a product (out, tile) x (tile, in). Tiles go in chunks; the Z of a chunk are mapped for all, the V of one or two panels of input
 /// channels by the task that needs them, or for all where there are fewer such panels than threads; both stay in the caches together with what other cores
 /// need. Sums over chunks are added in order. Where one chunk is all, the sums of a task are mapped back while they are fresh and never leave its scratch.
 /// </summary>
@@ -42,15 +42,11 @@ internal static unsafe class WinogradWeightGradient
         int sumPoint = rowTilesPerTask * rows * columns + CacheLine.Floats, sumFloats = checked(WinogradMaps.Points * sumPoint);
 
         using var domain = new Scratch(device, new Shape(gradients.Floats), DType.F32, owner);
-        int ownSources = forAll ? 0 : sources.Floats, ownSums = oneChunk ? sumFloats : 0;
-        using var own = new WorkerScratch(device, ((long)ownSources + ownSums) * sizeof(float), owner);
-        using var sourceDomain = new Scratch(device, new Shape(sources.Floats - ownSources), DType.F32, owner);
-        using var sums = new Scratch(device, new Shape(tasks, sumFloats - ownSums), DType.F32, owner);
+        using var own = new WorkerScratch(device, ((forAll ? 0L : sources.Floats) + (oneChunk ? sumFloats : 0)) * sizeof(float), owner);
+        using var sourceDomain = new Scratch(device, new Shape(forAll ? sources.Floats : 0), DType.F32, owner);
+        using var sums = new Scratch(device, new Shape(oneChunk ? 0 : tasks, sumFloats), DType.F32, owner);
         using var zeros = new Scratch(device, new Shape(Math.Max(inChannels, outChannels)), DType.F32, owner);
         new Span<float>(zeros.F32, Math.Max(inChannels, outChannels)).Clear();
-        if (inChannels % width != 0) // columns behind the last channel are computed with
-            for (int set = 0; set < (forAll ? 1 : threads); set++)
-                new Span<float>(forAll ? sourceDomain.F32 : own.Memory.Floats(set), sources.Floats).Clear();
         var body = new Body
         {
             X = x,
@@ -60,7 +56,6 @@ internal static unsafe class WinogradWeightGradient
             Sources = sources,
             Gradients = gradients,
             Own = own.Memory,
-            OwnSources = ownSources,
             SourceDomain = sourceDomain.F32,
             SourcesForAll = forAll,
             GradientDomain = domain.F32,
@@ -75,6 +70,9 @@ internal static unsafe class WinogradWeightGradient
             GradWeight = gradWeight,
             Accumulate = accumulate,
         };
+        if (inChannels % width != 0) // columns behind the last channel are computed with
+            for (int worker = 0; worker < (forAll ? 1 : threads); worker++)
+                new Span<float>(body.SourcesOf(worker), sources.Floats).Clear();
         for (long first = 0; first < tiles; first += chunk)
         {
             body.First = first;
@@ -92,9 +90,16 @@ internal static unsafe class WinogradWeightGradient
         public WinogradTiles Sources, Gradients;
         public float* SourceDomain, GradientDomain, Zeros, Sums, GradWeight;
         public WorkerMemory Own;
-        public int OwnSources, SumFloats, SumPoint, Columns, Rows, RowGroups, Tiles;
+        public int SumFloats, SumPoint, Columns, Rows, RowGroups, Tiles;
         public long First;
         public bool SourcesForAll, OneChunk, IsLast, Accumulate;
+
+        /// <summary>Those of all, or a worker's own.</summary>
+        public readonly float* SourcesOf(int worker) => SourcesForAll ? SourceDomain : Own.Floats(worker);
+
+        /// <summary>Those of a task until the last chunk; where there is but one, behind a worker's own sources.</summary>
+        public readonly float* SumsOf(int task, int worker) =>
+            OneChunk ? Own.Floats(worker) + (SourcesForAll ? 0 : Sources.Floats) : Sums + (nint)task * SumFloats;
 
         /// <summary>Of a tile of this chunk.</summary>
         public readonly (int Image, int Y, int X) Place(int tile) => Winograd.Place(First + tile, GradY.Height, GradY.Width);
@@ -132,7 +137,7 @@ internal static unsafe class WinogradWeightGradient
         public readonly void Invoke(int start, int end, int worker)
         {
             int width = RegisterTile.Width<TVector>(), outChannels = Shared.GradY.Channels, mapped = -1;
-            float* own = Shared.Own.Floats(worker), sources = Shared.SourcesForAll ? Shared.SourceDomain : own;
+            float* sources = Shared.SourcesOf(worker);
             for (int task = start; task < end; task++)
             {
                 int group = task / Shared.RowGroups, first = task % Shared.RowGroups * Shared.Rows, last = Math.Min(outChannels, first + Shared.Rows);
@@ -142,7 +147,7 @@ internal static unsafe class WinogradWeightGradient
                         Shared.MapSource<TVector>(tile, channel, channels, sources);
                 mapped = group;
                 int column = Shared.SourcesForAll ? channel : 0;
-                float* sums = Shared.OneChunk ? own + Shared.OwnSources : Shared.Sums + (nint)task * Shared.SumFloats;
+                float* sums = Shared.SumsOf(task, worker);
                 for (int point = 0; point < WinogradMaps.Points; point++)
                     for (int panel = 0; panel < channels; panel += width)
                         Multiply(sources + point * Shared.Sources.Point + Shared.Sources.At(0, column + panel), Shared.GradientDomain + point * Shared.Gradients.Point,
