@@ -70,26 +70,29 @@ internal readonly record struct DeformConv2dForward(
             var conv = shapes.Conv;
             int depth = shapes.GroupDepth;
             long packedLength = GemmBlock.PackedFloats<TVector>(conv.GroupOut, depth);
-            using var scratch = new DeformScratch(device, shapes, DeformShapes.TilePixels * device.Team.Threads);
+            long tileBytes = DeformShapes.TilePixels * ((long)shapes.RowLength * sizeof(float) + (long)shapes.Samples * sizeof(DeformSample));
+            using var own = new WorkerScratch(device, tileBytes, nameof(DeformConv2dForward));
+            using var zeros = new Scratch(device, new Shape(shapes.Segment), DType.F32, "zeros outside of the image");
+            device.Fill(zeros, 0);
             using var packed = new Scratch(device, new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dForward));
             for (int g = 0; g < conv.Groups; g++)
                 GemmBlock.PackB<TVector>(conv.GroupOut, depth, op.Weight.F32 + (long)g * conv.GroupOut * depth, 1, depth, packed.F32 + g * packedLength);
             device.Team.For(shapes.Tiles(conv.Outputs), new Tiles<TVector>(
-                shapes, new DeformSampler(shapes, op.Offset.F32, op.Mask.F32), new DeformGather<TVector>(shapes, op.X.F32, scratch.Zeros),
-                packed.F32, packedLength, op.Bias.F32, op.Y.F32, scratch.Samples, scratch.Columns));
+                shapes, new DeformSampler(shapes, op.Offset.F32, op.Mask.F32), new DeformGather<TVector>(shapes, op.X.F32, zeros.F32),
+                packed.F32, packedLength, op.Bias.F32, op.Y.F32, own.Memory));
         }
     }
 
     private readonly unsafe struct Tiles<TVector>(
         DeformShapes shapes, DeformSampler sampler, DeformGather<TVector> gather, float* packed, long packedLength, float* bias, float* y,
-        DeformSample* samples, float* columns) : IRangeBody
+        WorkerMemory memory) : IRangeBody
         where TVector : unmanaged, ISimd<TVector>
     {
         public void Invoke(int start, int end, int worker)
         {
             var conv = shapes.Conv;
-            var ownSamples = samples + (long)worker * DeformShapes.TilePixels * shapes.Samples;
-            float* ownColumns = columns + (long)worker * DeformShapes.TilePixels * shapes.RowLength;
+            float* ownColumns = memory.Floats(worker);                                       // (pixel, RowLength)
+            var ownSamples = (DeformSample*)(ownColumns + (long)DeformShapes.TilePixels * shapes.RowLength);
             for (int tile = start; tile < end; tile++)
             {
                 long first = (long)tile * DeformShapes.TilePixels;

@@ -54,8 +54,9 @@ internal readonly partial record struct DeformConv2dInputGradient(
             using var scratch = new DeformScratch(device, shapes, chunk);
             using var packed = new Scratch(device, new Shape(conv.Groups, checked((int)packedLength)), DType.F32, nameof(DeformConv2dInputGradient));
             using var dots = new Scratch(device, new Shape(chunk, shapes.Samples, shapes.SlicesOfOffsetGroup, 4), DType.F32, nameof(DeformConv2dInputGradient));
-            using var unread = new Scratch(device, new Shape(device.Team.Threads, shapes.SliceWidth), DType.F32, nameof(DeformConv2dInputGradient));
-            device.Fill(unread, 0);
+            using var unread = new WorkerScratch(device, (long)shapes.SliceWidth * sizeof(float), nameof(DeformConv2dInputGradient));
+            for (int worker = 0; worker < device.Team.Threads; worker++)
+                new Span<float>(unread.Memory.Floats(worker), shapes.SliceWidth).Clear();
             for (int g = 0; g < conv.Groups; g++)
                 GemmBlock.PackB<TVector>(depth, conv.GroupOut, op.Weight.F32 + (long)g * conv.GroupOut * depth, depth, 1, packed.F32 + g * packedLength);
             var sampler = new DeformSampler(shapes, op.Offset.F32, op.Mask.F32);
@@ -65,7 +66,7 @@ internal readonly partial record struct DeformConv2dInputGradient(
                 device.Team.For(shapes.Tiles(count), new ColumnGradientTiles<TVector>(
                     shapes, sampler, packed.F32, packedLength, op.GradY.F32, scratch.Samples, scratch.Columns, first, count));
                 var scatter = new DeformScatterBody<TVector>(
-                    shapes, op.X.F32, scratch.Samples, scratch.Columns, scratch.Zeros, unread.F32, op.GradX.F32, dots.F32, first, first + count, op.AccumulateX);
+                    shapes, op.X.F32, scratch.Samples, scratch.Columns, scratch.Zeros, unread.Memory, op.GradX.F32, dots.F32, first, first + count, op.AccumulateX);
                 device.Team.For(scatter.Tasks, scatter);
                 device.Team.For(count, new DeformSamplingGradientBody(
                     shapes, scratch.Samples, dots.F32, op.GradOffset.F32, op.GradMask.F32, first, op.AccumulateOffset, op.AccumulateMask), grain: 32);

@@ -15,7 +15,7 @@ namespace CudaKernels.Kernels;
 /// loop over the channels has no branches; without gradX all corners go there. Both rows are as long as a slice is wide.
 /// </remarks>
 internal readonly unsafe struct DeformScatterBody<TVector>(
-    DeformShapes shapes, float* x, DeformSample* samples, float* gradColumns, float* zeros, float* unread, float* gradX, float* dots,
+    DeformShapes shapes, float* x, DeformSample* samples, float* gradColumns, float* zeros, WorkerMemory unread, float* gradX, float* dots,
     long firstPixel, long endPixel, bool accumulate) : IRangeBody
     where TVector : unmanaged, ISimd<TVector>
 {
@@ -30,7 +30,7 @@ internal readonly unsafe struct DeformScatterBody<TVector>(
             long first = Math.Max(firstPixel, image * imagePixels), last = Math.Min(endPixel, (image + 1) * imagePixels);
             if (gradX != null && !accumulate && first == image * imagePixels)
                 Clear(image, task % shapes.Slices);
-            Scatter(image, task % shapes.Slices, first - firstPixel, last - firstPixel, unread + (long)worker * shapes.SliceWidth);
+            Scatter(image, task % shapes.Slices, first - firstPixel, last - firstPixel, unread.Floats(worker));
         }
     }
 
